@@ -1,0 +1,32 @@
+# The few commands people need; `just` lists them.
+
+_default:
+    @just --list
+
+# Everything that must be green before a change goes in.
+ci:
+    .ci/run
+
+# Watch both building blocks go from order to output.
+demo *args:
+    cargo run --release -- demo {{args}}
+
+test:
+    cargo test --workspace
+
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# The figures in docs/src/figures.md.
+bench:
+    cargo bench -p runner-bin --bench figures
+    cargo bench -p runner-core --bench mask
+
+# Known vulnerabilities of dependencies; needs the network.
+advisories:
+    cargo deny check advisories
+
+# The book, on http://localhost:3000.
+book:
+    mdbook serve docs
