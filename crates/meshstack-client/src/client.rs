@@ -104,12 +104,10 @@ impl Client {
         let path = run_path(run).and_then(|base| Ok(format!("{base}/status/source/{}", segment(source)?)));
         let link = run.update_link.as_deref().and_then(|link| address::fill_source(link, source).ok());
         let answer = self.call_run(run, "PATCH", path, link, to_bytes("PATCH", change)?).await?;
-        let aborted = |body: &Value| body.get("runAborted").and_then(Value::as_bool) == Some(true);
-        if answer.status == 409 && answer.json().is_ok_and(|body| aborted(&body)) {
+        if answer.status == 409 && answer.json().is_ok_and(|body| PatchAnswer::read(&body) == PatchAnswer::Aborted) {
             return Ok(PatchAnswer::Aborted);
         }
-        let body = answer.checked()?.json()?;
-        Ok(if aborted(&body) { PatchAnswer::Aborted } else { PatchAnswer::Accepted })
+        Ok(PatchAnswer::read(&answer.checked()?.json()?))
     }
 
     /// Reads a run as meshStack has it now: with the run token, or where that is refused, with the API credentials.

@@ -162,3 +162,10 @@ pub enum PatchAnswer {
     /// Somebody aborted the run: stop the work, report no end. (`runAborted`, on a 2xx as on a 409.)
     Aborted,
 }
+
+impl PatchAnswer {
+    /// What a body says. A field that is missing, null or no boolean means no abort.
+    pub fn read(body: &Value) -> Self {
+        if body.get("runAborted").and_then(Value::as_bool) == Some(true) { Self::Aborted } else { Self::Accepted }
+    }
+}
