@@ -85,6 +85,11 @@ impl Problem {
         matches!(self, Self::TryAgain { .. } | Self::NoAnswer { .. } | Self::BrokenAnswer { .. })
     }
 
+    /// Whether meshStack understood the request and will never take it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
     /// The wait that meshStack asked for.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -1,0 +1,42 @@
+#![doc = include_str!("../README.md")]
+
+mod access;
+mod active;
+mod api;
+mod context;
+mod daemon;
+mod execution;
+mod executor;
+mod executors;
+mod failure;
+pub mod journal;
+pub mod lifecycle;
+mod log;
+pub mod mask;
+mod one_run;
+mod progress;
+mod report;
+mod reporter;
+mod retry;
+mod room;
+mod run;
+mod runner;
+mod secrets;
+mod shutdown;
+mod single;
+mod step;
+mod stop;
+mod token;
+
+pub use api::RunApi;
+pub use context::RunContext;
+pub use daemon::Drained;
+pub use executor::{Executor, Outcome, Preview, SecretsWanted, Serves, StepSpec};
+pub use failure::{Failure, Stopped};
+pub use meshstack_client;
+pub use run::Run;
+pub use runner::{BuildError, Runner, RunnerBuilder, RunnerStatus};
+pub use shutdown::Shutdown;
+pub use single::RunOnce;
+pub use step::Step;
+pub use stop::{Stop, StopReason};

@@ -1,0 +1,283 @@
+//! One run, from the claim to the end that meshStack acknowledges. Every way out after a claim comes
+//! through [`OneRun::carry_out`].
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt as _;
+use meshstack_client::{Problem, RunObject, Secret};
+
+use crate::active::Handle;
+use crate::execution::{Execution, Start};
+use crate::executors::{Registered, panic_text};
+use crate::journal::{Entry, RunJournal};
+use crate::lifecycle::Event;
+use crate::mask::Masker;
+use crate::progress::Progress;
+use crate::report::{Ended, Report, mistake, report_lost};
+use crate::reporter::{End, Registration, Reporter, cause};
+use crate::room::RoomTaken;
+use crate::runner::Shared;
+use crate::secrets::{self, Sealed};
+use crate::{Failure, Outcome, Preview, Run, RunContext, SecretsWanted, StopReason, Stopped, token};
+
+/// One claimed run.
+pub(crate) struct OneRun {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) handle: Handle,
+    pub(crate) object: RunObject,
+    pub(crate) sealed: Sealed,
+    pub(crate) mode: Mode,
+    pub(crate) room: Option<RoomTaken>,
+    /// Lives until the end is made: a saved plan lies in its directory.
+    pub(crate) context: Option<Arc<RunContext>>,
+    /// Whether it was given to an executor whose runs may simply be repeated.
+    pub(crate) repeatable: bool,
+}
+
+/// Where a run comes from.
+pub(crate) enum Mode {
+    /// Claimed just now.
+    Claimed,
+    /// From a file, as in a pod of a run controller: meshStack is asked first whether it still wants it.
+    Single {
+        /// How long meshStack may be out of reach before anything was started.
+        patience: Duration,
+    },
+    /// Left behind by an earlier process.
+    Recovered(Box<Entry>),
+}
+
+impl OneRun {
+    /// Carries the run out and reports its end. A mistake of our own ends it too.
+    pub(crate) async fn carry_out(self) -> Ended {
+        let (shared, handle, uuid) = (Arc::clone(&self.shared), self.handle.clone(), self.object.uuid().to_owned());
+        match AssertUnwindSafe(self.go()).catch_unwind().await {
+            Ok(ended) => ended,
+            Err(panic) => {
+                tracing::error!("the runner made a mistake of its own; the run is ended FAILED");
+                report_lost(&shared, &handle, &uuid, &mistake(panic_text(panic.as_ref()))).await
+            }
+        }
+    }
+
+    async fn go(mut self) -> Ended {
+        let run = Run::undecrypted(self.object.clone());
+        let assignment = self.shared.executors.assign(&run);
+        let token = self.object.run_token();
+        let known = self.shared.secrets.iter().chain([&token]);
+        let progress = Arc::new(Progress::new(Masker::new(known.map(Secret::expose)), &assignment.steps));
+        let journal = RunJournal::new(Arc::clone(&self.shared.journal), self.entry());
+        let mut reporter = Reporter::new(
+            Arc::clone(&self.shared.api),
+            Arc::clone(&self.handle.access),
+            Arc::clone(&progress),
+            journal.clone(),
+            self.shared.runner_uuid.as_str(),
+        );
+        let keeps = !matches!(self.mode, Mode::Single { .. });
+        let report = Report { shared: Arc::clone(&self.shared), handle: self.handle.clone(), progress, journal, keeps };
+
+        if let Mode::Recovered(entry) = &self.mode {
+            report.progress.restore(&entry.steps);
+            if let Some(end) = entry.end.clone() {
+                return report.deliver(&mut reporter, End::Earlier(end), &mut self.room, false).await;
+            }
+        }
+
+        // The disk, the network and RSA take milliseconds each: side by side.
+        let wanted = assignment.executor.as_ref().map_or(SecretsWanted::AsTheyCame, |r| r.executor.secrets());
+        let (mut registered, opened, ()) =
+            tokio::join!(self.register(&mut reporter), self.open(wanted), self.note_claim(&report.journal));
+        while let Registration::Refused(error) = &registered
+            && matches!(self.mode, Mode::Recovered(_))
+            && report.given_again(error, "everything", &reporter, &mut self.room).await
+        {
+            registered = self.register(&mut reporter).await;
+        }
+        if let Some(ended) = self.judge_registration(registered, &report, &mut reporter).await {
+            return ended;
+        }
+
+        if let Ok(opened) = &opened {
+            let known = opened.secrets.iter().chain(&self.shared.secrets);
+            report.progress.set_masker(Masker::new(known.map(Secret::expose)));
+        }
+        let prepared = match (assignment.executor, opened) {
+            (Ok(registered), Ok(opened)) => {
+                for warning in &opened.warnings {
+                    tracing::warn!(warning, "an input is not as it should be");
+                }
+                Ok((registered, opened.run))
+            }
+            (Err(failure), _) | (_, Err(failure)) => Err(failure),
+        };
+        let result = match prepared {
+            Ok((registered, run)) => self.execute(registered, run, &report, &mut reporter).await,
+            Err(failure) => Err(failure),
+        };
+        report.finish(result, &mut self, &mut reporter).await
+    }
+
+    fn entry(&self) -> Entry {
+        match &self.mode {
+            Mode::Recovered(entry) => (**entry).clone(),
+            _ => Entry::new(self.object.uuid(), self.object.raw().clone()),
+        }
+    }
+
+    async fn note_claim(&self, journal: &RunJournal) {
+        if matches!(self.mode, Mode::Claimed)
+            && let Err(error) = journal.claimed().await
+        {
+            tracing::error!(%error, cause = cause(&error), "a claimed run could not be noted; a crash would lose it");
+        }
+    }
+
+    async fn register(&self, reporter: &mut Reporter) -> Registration {
+        match self.mode {
+            Mode::Single { patience } => {
+                let register = reporter.register(&self.handle.stop);
+                tokio::time::timeout(patience, register).await.unwrap_or(Registration::Unreachable)
+            }
+            _ => reporter.register(&self.handle.stop).await,
+        }
+    }
+
+    async fn open(&self, wanted: SecretsWanted) -> Result<secrets::Opened, Failure> {
+        let (object, sealed) = (self.object.clone(), self.sealed.clone());
+        if matches!(wanted, SecretsWanted::AsTheyCame) {
+            return secrets::open(object, &sealed, wanted);
+        }
+        let work = tokio::task::spawn_blocking(move || secrets::open(object, &sealed, wanted));
+        work.await.unwrap_or_else(|panic| Err(Failure::because("The runner failed to read this run.", panic)))
+    }
+
+    /// What a registration that did not work means. `None`: go on.
+    async fn judge_registration(
+        &mut self,
+        registered: Registration,
+        report: &Report,
+        reporter: &mut Reporter,
+    ) -> Option<Ended> {
+        let refused = match registered {
+            Registration::Done if matches!(self.mode, Mode::Claimed) => {
+                report.advance(Event::Register);
+                return None;
+            }
+            // Somebody may have carried it out before us: ask before anything is started.
+            Registration::Done => {
+                report.advance(Event::Register);
+                return self.ask_first(report, reporter).await;
+            }
+            Registration::Unreachable => return Some(Ended::NotStarted("meshStack cannot be reached".to_owned())),
+            Registration::Stopped(reason) if matches!(self.mode, Mode::Single { .. }) => {
+                return Some(Ended::NotStarted(reason.to_string()));
+            }
+            Registration::Stopped(reason) => Failure::from(Stopped(reason)),
+            Registration::Refused(error) => {
+                tracing::error!(%error, "meshStack refused the registration; the run is ended FAILED");
+                Failure::because("The runner could not announce this run to meshStack. Start the run again.", error)
+            }
+        };
+        let ended = report.finish(Err(refused), self, reporter).await;
+        Some(match (ended, &self.mode) {
+            (Ended::Undelivered(reason), Mode::Single { .. }) => Ended::NotStarted(reason),
+            (ended, _) => ended,
+        })
+    }
+
+    /// Asks whether the run is still wanted. `None`: it is.
+    async fn ask_first(&mut self, report: &Report, reporter: &mut Reporter) -> Option<Ended> {
+        let stop = self.handle.stop.clone();
+        let asked = match self.mode {
+            Mode::Single { patience } => tokio::time::timeout(patience, reporter.ask(&stop)).await,
+            _ => Ok(reporter.ask(&stop).await),
+        };
+        let single = matches!(self.mode, Mode::Single { .. });
+        match (stop.reason(), asked) {
+            (Some(StopReason::Aborted | StopReason::RunOver), _) => Some(report.give_up().await),
+            (Some(reason), _) if single => Some(Ended::NotStarted(reason.to_string())),
+            (_, Err(_)) => Some(Ended::NotStarted("meshStack cannot be reached".to_owned())),
+            (_, Ok(Err(error)))
+                if single && matches!(error.problem, Problem::Unauthorised { .. } | Problem::Gone { .. }) =>
+            {
+                Some(Ended::NotStarted(error.to_string()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Waits for room and calls the executor.
+    async fn execute(
+        &mut self,
+        registered: Registered,
+        run: Run,
+        report: &Report,
+        reporter: &mut Reporter,
+    ) -> Result<Outcome, Failure> {
+        let start = match &self.mode {
+            Mode::Recovered(entry) => match Start::after_restart(entry, registered.executor.as_ref()) {
+                Some(start) => start,
+                None => return Err(Failure::interrupted()),
+            },
+            _ => Start::Anew,
+        };
+        let waiting = self.shared.wait_for_place(&registered, &report.progress);
+        let stop = self.handle.stop.clone();
+        let waited = reporter.report_until(
+            async {
+                tokio::select! {
+                    biased;
+                    reason = stop.requested() => Err(Stopped(reason)),
+                    place = waiting => Ok(place),
+                    () = token::about_to_end(&self.handle.access) => Err(Stopped(StopReason::TokenExpires)),
+                }
+            },
+            &stop,
+        );
+        let _place = waited.await?;
+
+        self.repeatable = registered.executor.repeatable();
+        if !self.repeatable
+            && let Err(error) = report.journal.started().await
+        {
+            return Err(Failure::because(
+                "The runner could not note the start of this run on its disk, so nothing was started. \
+                 Ask the platform team to look at the runner's disk, then start the run again.",
+                error,
+            ));
+        }
+        self.handle.set_resumable(self.repeatable);
+        report.advance(Event::Start);
+        let ctx = Arc::new(RunContext::new(
+            run,
+            self.handle.clone(),
+            registered.executor.resumes(),
+            Arc::clone(&report.progress),
+            report.journal.clone(),
+            Arc::clone(&self.shared.api),
+            self.shared.working_dir.clone(),
+        ));
+        self.context = Some(Arc::clone(&ctx));
+        let access = Arc::clone(&self.handle.access);
+        Execution { executor: registered.executor, access, stop }.follow(start, ctx, reporter).await
+    }
+}
+
+impl OneRun {
+    /// Hands a saved plan in: to where meshStack asks for it, else as text for the last report.
+    pub(crate) async fn hand_in(&self, preview: &Preview) -> Result<Option<String>, Failure> {
+        const MESSAGE: &str = "The saved plan could not be handed to meshStack. Start the preview again.";
+        if let Some(href) = self.object.link("planArtifactUpload") {
+            let access = self.handle.access.current();
+            let upload = self.shared.api.upload_plan(&access, href, &preview.plan);
+            return upload.await.map(|()| None).map_err(|e| Failure::because(MESSAGE, e));
+        }
+        let plan = tokio::fs::read(&preview.plan).await.map_err(|e| Failure::because(MESSAGE, e))?;
+        Ok(Some(STANDARD.encode(plan)))
+    }
+}

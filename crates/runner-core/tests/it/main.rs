@@ -1,0 +1,15 @@
+//! The runner against a meshStack in memory, with paused time: nothing here waits for real.
+
+mod again;
+mod claiming;
+mod crash;
+mod ending;
+mod fake;
+mod handing_over;
+mod random;
+mod reporting;
+mod scene;
+mod secrets;
+mod shutdown;
+mod single;
+mod stopping;
