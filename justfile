@@ -30,3 +30,12 @@ advisories:
 # The book, on http://localhost:3000.
 book:
     mdbook serve docs
+
+# kill -9 a thousand times: ends with "0 lost, 0 twice". Build nothing else meanwhile.
+soak kills="1000":
+    BB_SOAK_KILLS={{kills}} cargo test -p runner-bin --test it kill -- --nocapture
+    BB_CRASH_SEEDS=60 cargo test -p runner-core --test it crash
+
+# Fuzz one target (decryption, run_object, patch_answer, configuration, masker); needs nightly and cargo-fuzz.
+fuzz target seconds="60":
+    cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}

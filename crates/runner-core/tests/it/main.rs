@@ -6,6 +6,7 @@ mod crash;
 mod ending;
 mod fake;
 mod handing_over;
+mod journal;
 mod random;
 mod reporting;
 mod scene;

@@ -1,0 +1,108 @@
+//! Puts a runner together from a configuration.
+
+use executor_manual::ManualExecutor;
+use executor_terraform::{Mirrors, Settings, Supervisor, TerraformExecutor};
+use meshstack_client::{Client, ClientConfig, Credentials, KeyRing, Secret};
+use runner_core::journal::{FileJournal, OpenError};
+use runner_core::{Runner, RunnerBuilder};
+
+use crate::config::Config;
+use crate::logging;
+
+/// The version reported to meshStack, unless `VERSION` says another.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What cannot be put together, for the operator.
+pub(crate) type Refusal = String;
+
+/// A runtime. Two threads: one turns to meshStack while the other moves the log of a run.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("bb-runner").enable_all().build()
+}
+
+/// The runner that a configuration describes, with a journal: it polls.
+pub(crate) fn daemon(mut config: Config) -> Result<Runner, Refusal> {
+    let state_dir = config.state_dir.clone();
+    // Of this runner's own: several runners of one machine may share the working folder.
+    let default = config.working_dir.with_file_name("state").join(&config.runner_uuid);
+    let keys = KeyRing::new(std::mem::take(&mut config.keys));
+    let opened = FileJournal::open(state_dir.as_deref().unwrap_or(&default), &keys);
+    let builder = builder(config, keys)?;
+    let builder = match opened {
+        Ok(journal) => builder.journal(journal),
+        // Nobody asked for it: a runner without a writable disk works as the public ones do.
+        Err(error @ OpenError::Io { .. }) if state_dir.is_none() => {
+            tracing::warn!(
+                error = describe(&error),
+                "runs under way cannot be noted, so a crash loses them. Set stateDir to a folder that can be written"
+            );
+            builder
+        }
+        Err(error) => return Err(format!("{}.", describe(&error))),
+    };
+    builder.build().map_err(|e| format!("{e}."))
+}
+
+/// The same for one run, without a journal: whoever started it starts it again.
+pub(crate) fn single(mut config: Config) -> Result<Runner, Refusal> {
+    let keys = KeyRing::new(std::mem::take(&mut config.keys));
+    builder(config, keys)?.build().map_err(|e| format!("{e}."))
+}
+
+fn describe(error: &OpenError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error} ({cause})"),
+        None => error.to_string(),
+    }
+}
+
+fn builder(config: Config, keys: KeyRing) -> Result<RunnerBuilder, Refusal> {
+    let secret = config.credentials.as_ref().map(|credentials| match credentials {
+        Credentials::ApiKey { client_secret, .. } => client_secret.clone(),
+        Credentials::Basic { password, .. } => password.clone(),
+    });
+    logging::mask(&secret);
+    let settings = terraform_settings(&config);
+    let mut client = ClientConfig::new(&config.runner_uuid);
+    client.version = config.version.unwrap_or_else(|| VERSION.to_owned());
+    client.api_url = config.api_url;
+    client.credentials = config.credentials;
+    client.ca_paths = config.ca_paths;
+    client.strict_origins = config.strict_origins;
+    let client = Client::new(client).map_err(|e| format!("{e}."))?;
+    let mut builder = Runner::builder(client, config.runner_uuid)
+        .executor_with_limit(TerraformExecutor::new(settings), config.terraform_limit)
+        .keys(keys)
+        .working_dir(config.working_dir)
+        .max_concurrent_runs(config.max_concurrent_runs)
+        .shutdown_grace(config.shutdown_grace);
+    builder = match config.manual_limit {
+        Some(limit) => builder.executor_with_limit(ManualExecutor::new(), limit),
+        None => builder.executor(ManualExecutor::new()),
+    };
+    for secret in secret.iter().filter(|secret: &&Secret| !secret.is_empty()) {
+        builder = builder.mask(secret);
+    }
+    Ok(builder)
+}
+
+fn terraform_settings(config: &Config) -> Settings {
+    let terraform = config.terraform.clone();
+    Settings {
+        install_dir: terraform.install_dir,
+        mirrors: Mirrors { terraform: terraform.terraform_mirror, opentofu: terraform.opentofu_mirror },
+        timeout: terraform.timeout,
+        workspace_timeout: terraform.workspace_timeout,
+        init_timeout: terraform.init_timeout,
+        stop_grace: terraform.stop_grace,
+        insecure_host_keys: terraform.insecure_host_keys,
+        state_locking: terraform.state_locking,
+        log_dir: terraform.log_dir,
+        pass_environment: terraform.pass_environment,
+        known_hosts: terraform.known_hosts,
+        api_url: config.api_url.clone(),
+        ca_certs: config.ca_paths.clone(),
+        supervisor: Some(Supervisor::this_program()),
+        ..Settings::default()
+    }
+}
