@@ -14,6 +14,7 @@ use runner_core::{Failure, Run, Step};
 
 use crate::Settings;
 use crate::inputs::Module;
+use crate::state_lock::MeshState;
 
 /// The run token, if the definition lets meshStack keep the state; also where the module has a
 /// backend of its own, and for the pre-run script.
@@ -73,6 +74,11 @@ pub(crate) fn prepare(
         Some(_) => {}
     }
     Ok(Workspaces::Used)
+}
+
+/// The state that meshStack keeps.
+pub(crate) fn mesh_state(run: &Run, password: Secret, settings: &Settings) -> Result<MeshState, Failure> {
+    Ok(MeshState { address: state_address(run, settings)?, password, ca_certs: settings.ca_certs.clone() })
 }
 
 /// `<base>/api/terraform/state/workspace/<workspace>/buildingBlock/<uuid>` (`protocol/run-api.md`).

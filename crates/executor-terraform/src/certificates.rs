@@ -21,7 +21,7 @@ const MOST_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Writes the bundle to `target`. None if the operator has no certificates of their own.
 pub(crate) fn bundle(settings: &Settings, target: &Path) -> io::Result<Option<PathBuf>> {
-    let own: Vec<Vec<u8>> = settings.ca_certs.iter().flat_map(|path| files(path)).filter_map(|f| read(&f)).collect();
+    let own: Vec<Vec<u8>> = own(&settings.ca_certs).into_iter().map(|(_, bytes)| bytes).collect();
     if own.is_empty() {
         return Ok(None);
     }
@@ -30,6 +30,11 @@ pub(crate) fn bundle(settings: &Settings, target: &Path) -> io::Result<Option<Pa
     let system = system.chain(SYSTEM.map(PathBuf::from)).find_map(|path| read(&path)).unwrap_or_default();
     fs::write(target, std::iter::once(system).chain(own).collect::<Vec<_>>().join(&b'\n'))?;
     Ok(Some(target.to_owned()))
+}
+
+/// The operator's own certificates in these files and folders, and the file that each comes from.
+pub(crate) fn own(paths: &[PathBuf]) -> Vec<(PathBuf, Vec<u8>)> {
+    paths.iter().flat_map(|path| files(path)).filter_map(|file| read(&file).map(|bytes| (file, bytes))).collect()
 }
 
 /// The file itself, or those in the folder, by name.

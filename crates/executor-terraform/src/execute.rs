@@ -10,6 +10,7 @@ use crate::hints;
 use crate::init::not_run;
 use crate::plan;
 use crate::process::Finished;
+use crate::state_lock::StateLock;
 use crate::terraform::Terraform;
 
 /// The saved plan, in the working directory.
@@ -26,20 +27,25 @@ pub(crate) fn applies_a_saved_plan(ctx: &RunContext) -> bool {
 }
 
 /// Creates or changes what the module describes.
-pub(crate) async fn apply(terraform: &Terraform<'_>, step: &Step) -> Result<(), Failure> {
-    let finished = terraform.run(&APPLY, None, step).await.map_err(not_run)?;
+pub(crate) async fn apply(terraform: &Terraform<'_>, lock: &StateLock, step: &Step) -> Result<(), Failure> {
+    let finished = lock.run(terraform, &APPLY, step).await.map_err(not_run)?;
     succeeded("Terraform could not apply the module.", "terraform apply", &finished)
 }
 
 /// Carries out an earlier preview. Nothing is planned anew: what was agreed on is what is done.
-pub(crate) async fn apply_saved_plan(ctx: &RunContext, terraform: &Terraform<'_>, step: &Step) -> Result<(), Failure> {
+pub(crate) async fn apply_saved_plan(
+    ctx: &RunContext,
+    terraform: &Terraform<'_>,
+    lock: &StateLock,
+    step: &Step,
+) -> Result<(), Failure> {
     let path = terraform.dir.join(PLAN);
     let downloaded = ctx.or_stopped(ctx.download_plan(&path)).await?;
     let bytes = downloaded.map_err(|error| {
         Failure::because("The saved plan could not be fetched. Run the preview again, then apply it.", error)
     })?;
     step.log_line(format!("Fetched the saved plan, {} bytes.", bytes.unwrap_or_default()));
-    let finished = terraform.run(&APPLY_PLAN, None, step).await.map_err(not_run)?;
+    let finished = lock.run(terraform, &APPLY_PLAN, step).await.map_err(not_run)?;
     if finished.success() {
         return Ok(());
     }
@@ -52,8 +58,13 @@ pub(crate) async fn apply_saved_plan(ctx: &RunContext, terraform: &Terraform<'_>
 }
 
 /// Finds out what would change.
-pub(crate) async fn preview(ctx: &RunContext, terraform: &Terraform<'_>, step: &Step) -> Result<Preview, Failure> {
-    let finished = terraform.run(&MAKE_PLAN, None, step).await.map_err(not_run)?;
+pub(crate) async fn preview(
+    ctx: &RunContext,
+    terraform: &Terraform<'_>,
+    lock: &StateLock,
+    step: &Step,
+) -> Result<Preview, Failure> {
+    let finished = lock.run(terraform, &MAKE_PLAN, step).await.map_err(not_run)?;
     let changes_detected = match finished.code {
         Some(0) => false,
         Some(2) => true,
@@ -70,8 +81,8 @@ pub(crate) async fn preview(ctx: &RunContext, terraform: &Terraform<'_>, step: &
 }
 
 /// Removes what the module made.
-pub(crate) async fn destroy(terraform: &Terraform<'_>, step: &Step) -> Result<(), Failure> {
-    let finished = terraform.run(&DESTROY, None, step).await.map_err(not_run)?;
+pub(crate) async fn destroy(terraform: &Terraform<'_>, lock: &StateLock, step: &Step) -> Result<(), Failure> {
+    let finished = lock.run(terraform, &DESTROY, step).await.map_err(not_run)?;
     succeeded("Terraform could not remove everything.", "terraform destroy", &finished)
 }
 

@@ -7,24 +7,27 @@ use runner_core::meshstack_client::{Behavior, ImplementationType};
 use runner_core::{Executor, Failure, Outcome, Run, RunContext, Serves, StepSpec};
 
 use crate::backend::{self, Workspaces};
+use crate::binary::Binaries;
 use crate::environment::{self, OfTheRun};
 use crate::inputs::{self, Module};
 use crate::process::{self, Commands};
 use crate::sources::{self, SourceRequest};
+use crate::state_lock::StateLock;
 use crate::steps::{self, Part, Steps};
 use crate::terraform::Terraform;
-use crate::{Settings, binary, certificates, execute, init, outputs, pre_run, workspace};
+use crate::{Settings, certificates, execute, init, outputs, pre_run, workspace};
 
 /// Carries out runs of Terraform building blocks, with Terraform or `OpenTofu`.
 #[derive(Debug)]
 pub struct TerraformExecutor {
     settings: Settings,
+    binaries: Binaries,
 }
 
 impl TerraformExecutor {
     /// An executor with these settings.
     pub fn new(settings: Settings) -> Self {
-        Self { settings }
+        Self { settings, binaries: Binaries::default() }
     }
 }
 
@@ -55,7 +58,8 @@ impl Executor for TerraformExecutor {
         });
         let environment = environment.map_err(no_directory)?;
         let commands = Commands::new(ctx, &self.settings, environment);
-        let outcome = Flow { ctx, settings: &self.settings, steps, commands: &commands, task }.go().await;
+        let flow = Flow { ctx, settings: &self.settings, binaries: &self.binaries, steps, commands: &commands, task };
+        let outcome = flow.go().await;
         commands.close().await;
         outcome
     }
@@ -102,6 +106,7 @@ impl Task {
 struct Flow<'a> {
     ctx: &'a RunContext,
     settings: &'a Settings,
+    binaries: &'a Binaries,
     steps: Steps<'a>,
     commands: &'a Commands<'a>,
     task: Task,
@@ -113,7 +118,8 @@ impl Flow<'_> {
 
         let step = self.steps.begin(Part::Sources);
         let request = SourceRequest::from_run(run)?;
-        let binary = binary::find(run, self.settings)?;
+        let log = |line: &str| step.log_line(line);
+        let binary = self.binaries.of_run(run, self.settings, self.ctx.stop(), &log).await?;
         let directory = self.ctx.directory().map_err(no_directory)?;
         let checkout = sources::fetch(&request, directory, self.commands, self.settings, &step).await?;
 
@@ -135,7 +141,12 @@ impl Flow<'_> {
             environment: of_the_run.on_top_of(self.commands.environment()),
         };
         let workspaces = backend::prepare(run, &module, &checkout.module, self.settings, &step)?;
-        init::init(self.ctx, &terraform, self.settings.init_timeout, &step).await?;
+        let providers = init::providers(self.settings, &written.environment, &checkout.module, &step).await;
+        init::init(self.ctx, &terraform, providers.as_ref(), self.settings, &step).await?;
+        let mesh_state = state_password.filter(|_| self.settings.state_locking && workspaces == Workspaces::NotUsed);
+        let mesh_state = mesh_state.map(|password| backend::mesh_state(run, password, self.settings)).transpose()?;
+        let lock = StateLock::of(run, directory.canonicalize().map_err(no_directory)?, mesh_state, self.settings);
+        lock.may_be_taken();
         let workspace = match workspaces {
             Workspaces::Used => Some(workspace::select(&terraform, run, self.settings.workspace_timeout, &step).await?),
             Workspaces::NotUsed => None,
@@ -144,26 +155,33 @@ impl Flow<'_> {
         let step = self.steps.begin(Part::PreRun);
         pre_run::run(self.ctx, &terraform, &binary, &step).await?;
 
-        self.execute(&terraform, workspace.as_deref()).await
+        let outcome = self.execute(&terraform, &lock, workspace.as_deref()).await?;
+        lock.is_given_back();
+        Ok(outcome)
     }
 
-    async fn execute(&self, terraform: &Terraform<'_>, workspace: Option<&str>) -> Result<Outcome, Failure> {
+    async fn execute(
+        &self,
+        terraform: &Terraform<'_>,
+        lock: &StateLock,
+        workspace: Option<&str>,
+    ) -> Result<Outcome, Failure> {
         let handed_over = steps::is_async(self.ctx.run());
         let step = self.steps.begin(Part::Execute);
         match self.task {
-            Task::Apply => execute::apply(terraform, &step).await?,
-            Task::ApplySavedPlan => execute::apply_saved_plan(self.ctx, terraform, &step).await?,
+            Task::Apply => execute::apply(terraform, lock, &step).await?,
+            Task::ApplySavedPlan => execute::apply_saved_plan(self.ctx, terraform, lock, &step).await?,
             Task::Detect => {
-                let preview = execute::preview(self.ctx, terraform, &step).await?;
+                let preview = execute::preview(self.ctx, terraform, lock, &step).await?;
                 self.steps.finish();
                 return Ok(if handed_over { Outcome::HandedOverPreview(preview) } else { Outcome::Previewed(preview) });
             }
             Task::Destroy => {
                 if handed_over {
                     // The pipeline behind it finds this run in what the module passes on.
-                    execute::apply(terraform, &step).await?;
+                    execute::apply(terraform, lock, &step).await?;
                 }
-                execute::destroy(terraform, &step).await?;
+                execute::destroy(terraform, lock, &step).await?;
             }
         }
         let step = self.steps.begin(Part::Output);

@@ -7,8 +7,13 @@ use crate::process::Finished;
 /// Of output without an error of Terraform's own, this many bytes are shown.
 const MOST_OF_LAST_LINES: usize = 2 * 1024;
 
+/// The clouds' own words for it are about laptops.
+const CREDENTIALS: &str = "The module's backend or one of its providers found no credentials for its cloud. The platform \
+                           team can give them as environment inputs of the building block, or let the runner pass on \
+                           its own workload identity (passEnvironment).";
+
 /// Words in Terraform's messages, and what helps.
-const HINTS: [(&str, &str); 10] = [
+const HINTS: [(&str, &str); 16] = [
     (
         "Error acquiring the state lock",
         "Another run works on this state, or an earlier one was killed and left its lock. Wait for the other run; if \
@@ -19,7 +24,16 @@ const HINTS: [(&str, &str); 10] = [
         "The module has a variable without a default that the building block definition gives no input for.",
     ),
     (
+        "no available releases match the given constraints",
+        "No version of the provider satisfies everything that the module and the modules it uses ask for.",
+    ),
+    (
         "Failed to query available provider packages",
+        "The runner could not find a provider. It may not reach the registry: the platform team can check its proxy \
+         and certificates.",
+    ),
+    (
+        "Failed to resolve provider packages",
         "The runner could not find a provider. It may not reach the registry: the platform team can check its proxy \
          and certificates.",
     ),
@@ -51,6 +65,10 @@ const HINTS: [(&str, &str); 10] = [
         "HTTP remote state endpoint requires auth",
         "The permission of this run to read its state may have ended. Start the run again.",
     ),
+    ("No valid credential sources found", CREDENTIALS),
+    ("could not find default credentials", CREDENTIALS),
+    ("unable to build authorizer", CREDENTIALS),
+    ("Please run 'az login'", CREDENTIALS),
     (
         "x509: certificate signed by unknown authority",
         "The runner does not know who signed a certificate. The platform team can add the authority with \
@@ -67,7 +85,8 @@ pub(crate) fn failed(sentence: &str, command: &str, finished: &Finished) -> Fail
         message.push_str("\n\n");
         message.push_str(&own);
     }
-    if let Some((_, hint)) = HINTS.iter().find(|(words, _)| own.contains(words)) {
+    let known = finished.hint.as_deref();
+    if let Some(hint) = known.or_else(|| HINTS.iter().find(|(words, _)| own.contains(words)).map(|(_, hint)| *hint)) {
         message.push_str("\n\nHint: ");
         message.push_str(hint);
     }

@@ -2,6 +2,7 @@
 
 mod backend;
 mod binary;
+mod cache;
 mod certificates;
 mod environment;
 mod execute;
@@ -15,10 +16,11 @@ mod pre_run;
 mod process;
 mod settings;
 mod sources;
+mod state_lock;
 mod steps;
 pub mod supervisor;
 mod terraform;
 mod workspace;
 
 pub use executor::TerraformExecutor;
-pub use settings::{Settings, Supervisor};
+pub use settings::{Mirrors, Settings, Supervisor};

@@ -36,8 +36,9 @@ pub(super) fn collect(inputs: &[Input], note: &mut dyn FnMut(String)) -> Result<
         let key = &input.key;
         if FORBIDDEN.contains(&key.as_str()) || FORBIDDEN_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
             return Err(Failure::new(format!(
-                "The input `{key}` cannot be an environment variable, because the runner sets it itself. \
-                 Ask the platform team to remove it from the building block definition."
+                "The input `{}` cannot be an environment variable, because the runner sets it itself. \
+                 Ask the platform team to remove it from the building block definition.",
+                key.escape_debug()
             )));
         }
         if key.starts_with(VARIABLE_PREFIX) {
@@ -75,8 +76,9 @@ fn check(key: &str, text: &str) -> Result<(), Failure> {
         return Ok(());
     };
     Err(Failure::new(format!(
-        "The value of the input `{key}` cannot be an environment variable: {what}. \
-         Change the value, or ask the platform team to pass it as a file."
+        "The value of the input `{}` cannot be an environment variable: {what}. \
+         Change the value, or ask the platform team to pass it as a file.",
+        key.escape_debug()
     )))
 }
 

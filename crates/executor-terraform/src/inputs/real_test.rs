@@ -7,24 +7,26 @@ use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use serde_json::{Number, Value};
 
-use crate::world::World;
+use crate::world::{World, is_long};
 
 #[path = "any_value.rs"]
 mod any_value;
 
-const VALUES: usize = 300;
+/// With `BB_TEST_LONG=1`, and without.
+const VALUES: [usize; 2] = [2000, 300];
 
 pub(crate) fn tests() -> Vec<Trial> {
-    trials![real: three_hundred_random_values_come_back_unchanged]
+    trials![real: random_values_come_back_unchanged]
 }
 
-async fn three_hundred_random_values_come_back_unchanged() {
+async fn random_values_come_back_unchanged() {
+    let count = if is_long() { VALUES[0] } else { VALUES[1] };
     let mut random = TestRunner::deterministic();
     let strategy = any_value::value(any_value::tricky_text().boxed());
     let values: Vec<Value> =
-        std::iter::repeat_with(|| strategy.new_tree(&mut random).expect("a value").current()).take(VALUES).collect();
+        std::iter::repeat_with(|| strategy.new_tree(&mut random).expect("a value").current()).take(count).collect();
     let mut module = String::new();
-    for index in 0..VALUES {
+    for index in 0..count {
         // In a list, or an output that is null would be left out.
         let _ = writeln!(module, "variable \"v{index}\" {{}}\noutput \"v{index}\" {{ value = [var.v{index}] }}");
     }

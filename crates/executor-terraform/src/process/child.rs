@@ -13,12 +13,12 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::UnixStream;
-use tokio::net::unix::pipe::Receiver;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child as Process, Command};
 
 use super::CommandSpec;
 use super::group;
+use super::pipe::Pipe;
 use crate::supervisor::SUPERVISE;
 use crate::{Settings, Supervisor};
 
@@ -55,22 +55,29 @@ pub(super) enum Lost {
     SupervisorGone,
 }
 
+/// Bytes that fit into the pipe of a program's output.
+#[cfg(target_os = "linux")]
+const PIPE: usize = 512 * 1024;
+
 /// The reading ends of a program's output.
 pub(super) struct Pipes {
-    pub(super) log: Receiver,
-    pub(super) captured: Option<Receiver>,
+    pub(super) log: Pipe,
+    pub(super) captured: Option<Pipe>,
 }
 
 impl Child {
     /// Starts the program. `input` is a free path where its standard input may lie for a moment.
     pub(super) fn start(spec: &CommandSpec, settings: &Settings, input: &Path) -> io::Result<(Self, Pipes)> {
         let (log, log_writer) = io::pipe()?;
-        let log = Receiver::from_owned_fd(log.into())?;
+        // Room for what comes while the pipe is left alone. Refused, the program waits a little instead.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::pipe::fcntl_setpipe_size(&log, PIPE);
+        let log = Pipe::new(log)?;
         // One pipe for both streams keeps the order in which the program wrote.
         let stderr = Stdio::from(log_writer.try_clone()?);
         let (captured, stdout) = if spec.capture_stdout {
             let (reader, writer) = io::pipe()?;
-            (Some(Receiver::from_owned_fd(reader.into())?), Stdio::from(writer))
+            (Some(Pipe::new(reader)?), Stdio::from(writer))
         } else {
             (None, Stdio::from(log_writer))
         };

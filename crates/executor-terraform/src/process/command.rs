@@ -86,6 +86,8 @@ pub(crate) struct Finished {
     pub(crate) last_lines: String,
     /// Terraform's own first error (`Error: …`) in what it wrote, 2 KiB at most.
     pub(crate) first_error: Option<String>,
+    /// What the runner knows of the error beside that, in place of a general hint.
+    pub(crate) hint: Option<String>,
 }
 
 impl Finished {

@@ -6,6 +6,7 @@ mod child;
 mod command;
 mod first_error;
 mod group;
+mod pipe;
 mod pump;
 
 use std::io;
@@ -61,6 +62,11 @@ impl<'a> Commands<'a> {
         self.environment.clone()
     }
 
+    /// Whether the run was asked to stop.
+    pub(crate) fn stopped(&self) -> bool {
+        self.ctx.stop().reason().is_some()
+    }
+
     /// Runs a program to its end, its output going to the step's log as it comes. An exit code other
     /// than 0 is no error here. A stop of the run stops the program in order; so does dropping this.
     ///
@@ -102,6 +108,7 @@ impl<'a> Commands<'a> {
             stdout,
             last_lines: pump.last_lines(),
             first_error: pump.first_error(),
+            hint: None,
         };
         if end.left {
             self.keep(child, pump);

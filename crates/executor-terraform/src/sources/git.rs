@@ -22,7 +22,10 @@ const CREDENTIAL_HELPER: &str = "!f() { test \"$1\" = get && printf 'username=%s
                                  \"$BB_GIT_USERNAME\" \"$BB_GIT_PASSWORD\"; }; f";
 
 /// Only the wanted commit, without what led to it.
-const DEPTH: &str = "--depth=1";
+pub(super) const DEPTH: &str = "--depth=1";
+
+/// All commits, but of the files only what is then asked for. A server that cannot do it sends all.
+const BLOBLESS: &str = "--filter=blob:none";
 
 /// Lines of git's own that a failure shows.
 const SHOWN_LINES: usize = 6;
@@ -40,7 +43,7 @@ pub(super) struct Git<'a> {
 }
 
 /// How a git command came out.
-enum Attempt {
+pub(super) enum Attempt {
     Done,
     /// The repository has no such ref.
     NoSuchRef,
@@ -124,7 +127,9 @@ impl Git<'_> {
         }
         self.start_over()?;
         let target = self.checkout.to_string_lossy();
-        let clone = ["clone", "--quiet", "--template=", "--no-checkout", "--", &self.repository.address, &target];
+        // Of the files only those of the commit, where the server can: an old repository is mostly old files.
+        let clone =
+            ["clone", "--quiet", "--template=", "--no-checkout", BLOBLESS, "--", &self.repository.address, &target];
         match self.attempt(&clone).await? {
             Attempt::Done => {
                 let commit = format!("{commit}^{{commit}}");
@@ -159,7 +164,7 @@ impl Git<'_> {
     }
 
     /// Without the history, unless the server cannot leave it out.
-    async fn attempt_shallow(&self, args: &[&str]) -> Result<Attempt, Failure> {
+    pub(super) async fn attempt_shallow(&self, args: &[&str]) -> Result<Attempt, Failure> {
         let attempt = self.attempt(args).await?;
         match attempt {
             Attempt::Failed(said) if said.contains("shallow") => {
@@ -171,7 +176,7 @@ impl Git<'_> {
         }
     }
 
-    async fn attempt(&self, args: &[&str]) -> Result<Attempt, Failure> {
+    pub(super) async fn attempt(&self, args: &[&str]) -> Result<Attempt, Failure> {
         let finished = self.commands.run(&self.command(args), self.step).await.map_err(not_run)?;
         if finished.success() {
             return Ok(Attempt::Done);
@@ -184,7 +189,7 @@ impl Git<'_> {
         Ok(Attempt::Failed(if said.trim().is_empty() { finished.how_it_ended() } else { said.clone() }))
     }
 
-    fn command(&self, args: &[&str]) -> CommandSpec {
+    pub(super) fn command(&self, args: &[&str]) -> CommandSpec {
         let mut all: Vec<String> = Vec::new();
         for setting in ["core.hooksPath=/dev/null", "submodule.recurse=false", "advice.detachedHead=false"] {
             all.extend(["-c".to_owned(), setting.to_owned()]);
@@ -198,7 +203,7 @@ impl Git<'_> {
     }
 
     /// Removes what an attempt left behind.
-    fn start_over(&self) -> Result<(), Failure> {
+    pub(super) fn start_over(&self) -> Result<(), Failure> {
         match fs::remove_dir_all(&self.checkout) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Failure::because(
                 "The runner could not clear its working directory. Ask the platform team to look at its disk.",
@@ -237,7 +242,7 @@ impl Git<'_> {
     }
 }
 
-fn not_run(error: CommandError) -> Failure {
+pub(super) fn not_run(error: CommandError) -> Failure {
     let sentence = match error {
         CommandError::NotFound { .. } => {
             "There is no `git` on the runner, so no sources can be downloaded. Ask the platform team to install it."

@@ -4,6 +4,7 @@
 
 mod folder;
 mod git;
+mod kept;
 mod refs;
 mod ssh;
 mod url;
@@ -112,7 +113,13 @@ pub(crate) async fn fetch(
         checkout: run_dir.join(CHECKOUT),
         environment: git::environment(environment, repository, git_ssh_command.as_deref()),
     };
-    git.fetch(&request.reference).await?;
+    let kept = match &settings.repository_cache_dir {
+        Some(folder) => kept::fetch(&git, &request.reference, folder, settings.repository_cache_limit).await,
+        None => false,
+    };
+    if !kept {
+        git.fetch(&request.reference).await?;
+    }
     let Some(revision) = git.revision().await? else {
         return Err(Failure::new(format!(
             "There is nothing to check out in {repository} at {reference}. \

@@ -12,7 +12,6 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_variable_without_a_value_comes_with_a_hint,
     ];
     tests.extend(trials![plain:
-        a_version_that_is_not_installed_is_named_with_its_folder_and_what_to_do,
         a_version_that_is_none_touches_no_path,
         init_is_tried_once_more,
         init_that_fails_twice_fails_the_run,
@@ -56,15 +55,6 @@ async fn a_variable_without_a_value_comes_with_a_hint() {
     let told = message(&view, "execute_tf");
     assert!(told.contains("Error: No value for required variable"), "{told}");
     assert!(told.contains("Hint: The module has a variable"), "{told}");
-}
-
-async fn a_version_that_is_not_installed_is_named_with_its_folder_and_what_to_do() {
-    let world = World::with_fake().await;
-    let view = world.carry_out(world.order_with(&[], &json!({ "terraformVersion": "1.9.0" }))).await;
-    assert_eq!(view.status, "FAILED");
-    let told = message(&view, "sources");
-    assert!(told.contains("1.9.0") && told.contains("fake/1.9.0") && told.contains("OpenTofu"), "{told}");
-    assert!(told.contains("Ask the platform team"), "{told}");
 }
 
 async fn a_version_that_is_none_touches_no_path() {

@@ -1,7 +1,9 @@
 //! The executor in a runner, against a meshStack on this machine.
 //!
-//! Tests that need the real Terraform (or `OpenTofu`) take it from `PATH`. Where there is none they are
-//! reported as ignored; with `BB_TEST_REQUIRE_TERRAFORM=1` they fail.
+//! Tests that need more than git and bash look for it: the real Terraform (or `OpenTofu`) in `PATH`, a real
+//! `sshd`, a real provider in the folder `BB_TEST_PROVIDER_MIRROR`. Where it is missing they are reported as
+//! ignored, with the reason; with `BB_TEST_REQUIRE_TERRAFORM=1`, `BB_TEST_REQUIRE_SSHD=1` and
+//! `BB_TEST_REQUIRE_PROVIDER=1` they fail.
 
 use std::process::ExitCode;
 
@@ -14,15 +16,27 @@ macro_rules! trials {
     };
 }
 
+mod abort;
 mod apply;
+mod binary;
 mod failing;
+mod git_server;
+mod hostile;
+mod http_sources;
+mod input_table;
 #[path = "../../src/inputs/real_test.rs"]
 mod inputs;
+mod kept_repositories;
 mod log;
 mod pre_run;
 mod preview;
+mod providers;
+mod registry;
 mod removal;
 mod second_process;
+mod ssh;
+mod sshd;
+mod stale_lock;
 mod state;
 mod stop;
 mod supervision;
@@ -31,14 +45,24 @@ mod world;
 fn main() -> ExitCode {
     executor_terraform::supervisor::run_if_asked();
     second_process::run_if_asked();
+    binary::run_if_asked();
     let tests = [
+        abort::tests(),
         apply::tests(),
+        binary::tests(),
         failing::tests(),
+        hostile::tests(),
+        http_sources::tests(),
+        input_table::tests(),
         inputs::tests(),
+        kept_repositories::tests(),
         log::tests(),
         pre_run::tests(),
         preview::tests(),
+        providers::tests(),
         removal::tests(),
+        ssh::tests(),
+        stale_lock::tests(),
         state::tests(),
         stop::tests(),
         supervision::tests(),
@@ -56,18 +80,54 @@ fn plain<F: Future<Output = ()> + 'static>(name: &str, test: fn() -> F) -> Trial
 
 /// A test that needs the real Terraform.
 fn real<F: Future<Output = ()> + 'static>(name: &str, test: fn() -> F) -> Trial {
-    let there = world::real_terraform().is_some();
-    let required = std::env::var("BB_TEST_REQUIRE_TERRAFORM").is_ok_and(|value| value == "1");
-    let name = short(name);
-    if there {
-        return Trial::test(name, move || {
-            run(test());
-            Ok(())
-        });
-    }
-    let reason = "there is no terraform or tofu in PATH";
+    needing(name, test, &[terraform()])
+}
+
+/// A test that needs a real `sshd`.
+fn ssh<F: Future<Output = ()> + 'static>(name: &str, test: fn() -> F) -> Trial {
+    needing(name, test, &[sshd_there()])
+}
+
+/// A test that needs both.
+fn real_ssh<F: Future<Output = ()> + 'static>(name: &str, test: fn() -> F) -> Trial {
+    needing(name, test, &[terraform(), sshd_there()])
+}
+
+/// A test that needs the real Terraform and a real provider.
+fn provider<F: Future<Output = ()> + 'static>(name: &str, test: fn() -> F) -> Trial {
+    needing(name, test, &[terraform(), provider_there()])
+}
+
+/// Something that may not be on a laptop.
+struct Need {
+    /// What is missing, if it is.
+    missing: Option<&'static str>,
+    /// The variable that forbids it to be missing.
+    required_by: &'static str,
+}
+
+fn terraform() -> Need {
+    let missing = world::real_terraform().is_none().then_some("there is no terraform or tofu in PATH");
+    Need { missing, required_by: "BB_TEST_REQUIRE_TERRAFORM" }
+}
+
+fn sshd_there() -> Need {
+    Need { missing: sshd::missing(), required_by: "BB_TEST_REQUIRE_SSHD" }
+}
+
+fn provider_there() -> Need {
+    let missing = registry::mirror().is_none().then_some("there is no provider in BB_TEST_PROVIDER_MIRROR");
+    Need { missing, required_by: "BB_TEST_REQUIRE_PROVIDER" }
+}
+
+/// Ignored with the reason where something is missing, unless it must be there: then it fails.
+fn needing<F: Future<Output = ()> + 'static>(name: &str, test: fn() -> F, needs: &[Need]) -> Trial {
+    let Some((need, reason)) = needs.iter().find_map(|need| Some((need, need.missing?))) else {
+        return plain(name, test);
+    };
+    let required = std::env::var(need.required_by).is_ok_and(|value| value == "1");
     let kind = if required { "" } else { reason };
-    Trial::test(name, move || Err(reason.into())).with_kind(kind).with_ignored_flag(!required)
+    Trial::test(short(name), move || Err(reason.into())).with_kind(kind).with_ignored_flag(!required)
 }
 
 fn short(name: &str) -> String {

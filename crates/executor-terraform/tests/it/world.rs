@@ -172,8 +172,8 @@ pub(crate) fn build_runner(
         .expect("a runner")
 }
 
-/// Runs git without anything of the machine's own configuration.
-pub(crate) fn git(dir: &Path, args: &[&str]) {
+/// Runs git without anything of the machine's own configuration, and gives what it said.
+pub(crate) fn git(dir: &Path, args: &[&str]) -> String {
     let identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"];
     let output = Command::new("git")
         .current_dir(dir)
@@ -185,6 +185,20 @@ pub(crate) fn git(dir: &Path, args: &[&str]) {
         .output()
         .expect("git");
     assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Adds a commit to a repository, and gives its name.
+pub(crate) fn commit(dir: &Path, text: &str) -> String {
+    fs::write(dir.join("text"), text).expect("a file");
+    git(dir, &["add", "--all"]);
+    git(dir, &["commit", "--quiet", "--message", text]);
+    git(dir, &["rev-parse", "HEAD"]).trim().to_owned()
+}
+
+/// Whether tests with a number of rounds do all of them (`BB_TEST_LONG=1`, as in CI).
+pub(crate) fn is_long() -> bool {
+    std::env::var("BB_TEST_LONG").is_ok_and(|value| value == "1")
 }
 
 /// Waits, but not for ever.
