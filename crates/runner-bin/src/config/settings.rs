@@ -145,6 +145,15 @@ mod tests {
     use super::{SETTINGS, general, is_known};
 
     #[test]
+    fn the_book_names_every_key_and_every_variable() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let page = std::fs::read_to_string(root.join("docs/src/configuration.md")).unwrap();
+        for name in SETTINGS.iter().flat_map(|row| [row.key, row.variable]).flatten() {
+            assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/src/configuration.md");
+        }
+    }
+
+    #[test]
     fn no_setting_key_or_variable_is_in_the_table_twice() {
         for (i, row) in SETTINGS.iter().enumerate() {
             for other in &SETTINGS[i + 1..] {

@@ -18,6 +18,8 @@ const BASE64_LINE: usize = 76;
 const CONTEXT: usize = 16;
 /// Values with more bytes are masked as they are, but not in their encoded forms.
 const ENCODED_UP_TO: usize = 16 * 1024;
+/// Values with more bytes are not masked where a program has put a line break in place of one of their spaces.
+const WRAPPED_UP_TO: usize = 1024;
 /// Beyond so many bytes a value is not masked.
 const MASKED_UP_TO: usize = 128 * 1024;
 
@@ -105,6 +107,11 @@ impl Patterns {
     fn add_text(&mut self, text: &str) {
         let pieces = pieces(text, PIECE);
         self.add_pieces(&pieces);
+        if text.len() <= WRAPPED_UP_TO {
+            for piece in &pieces {
+                self.add_wrapped(piece);
+            }
+        }
         if text.len() > ENCODED_UP_TO {
             return;
         }
@@ -114,6 +121,9 @@ impl Patterns {
             for form in [escape::url(piece), escape::json(piece), escape::shell(piece), escape::hcl(piece)].concat() {
                 if form != piece {
                     self.add_form(&form, LONGEST / 2);
+                    if text.len() <= WRAPPED_UP_TO && form.len() <= LONGEST / 2 {
+                        self.add_wrapped(&form);
+                    }
                 }
             }
         }
@@ -121,6 +131,17 @@ impl Patterns {
             self.add_form(&form, PIECE);
         }
         self.add_form(&STANDARD.encode(text), BASE64_LINE);
+    }
+
+    /// What becomes of a piece where a line is full: Terraform, say, wraps its errors between words.
+    fn add_wrapped(&mut self, piece: &str) {
+        let starts = piece.match_indices(' ').map(|(at, _)| at).filter(|at| !piece[..*at].ends_with(' '));
+        for at in starts {
+            let (before, behind) = (&piece[..at], piece[at..].trim_start_matches(' '));
+            if !before.is_empty() && !behind.is_empty() {
+                self.add_pieces(&[&format!("{before}\n{behind}")]);
+            }
+        }
     }
 
     /// The encoding that begins with this value, in lines or not.

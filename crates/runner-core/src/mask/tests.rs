@@ -64,6 +64,15 @@ fn encoded_secrets_are_masked() {
 }
 
 #[test]
+fn a_secret_of_several_words_is_masked_where_a_program_has_wrapped_it() {
+    let secret = ["correct horse  battery \"staple\""];
+    becomes(&secret, "not like correct\nhorse  battery \"staple\".", "not like ***.");
+    becomes(&secret, "not like correct horse\nbattery \"staple\".", "not like ***.");
+    becomes(&secret, r#"not like "correct horse  battery"#, r#"not like "correct horse  battery"#);
+    becomes(&secret, "not like correct horse  battery\n\\\"staple\\\".", "not like ***.");
+}
+
+#[test]
 fn base64_is_masked_at_every_alignment() {
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

@@ -76,9 +76,9 @@ async fn a_run_is_noted_when_it_is_claimed_started_and_ended_and_forgotten_when_
     fake.until_over("r").await;
     daemon.drain().await;
     let kept = notes.kept();
-    let noted: Vec<_> = kept.writes.iter().map(|(_, stage, durability)| (*stage, *durability)).collect();
+    let writes: Vec<_> = kept.writes.iter().map(|(_, stage, durability)| (*stage, *durability)).collect();
     assert_eq!(
-        noted,
+        writes,
         [
             (Stage::Claimed, Durability::Synced),
             (Stage::Started, Durability::Synced),
