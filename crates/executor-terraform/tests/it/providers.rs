@@ -58,13 +58,13 @@ async fn a_modules_lock_file_is_still_checked() {
     let version = version.file_name().expect("a version").to_string_lossy().into_owned();
     let good = lock_file(&version, &hash);
     let view = world.carry_out(world.order(&[("main.tf", MODULE), (".terraform.lock.hcl", &good)])).await;
-    assert_eq!(view.status, "SUCCEEDED", "{view:#?}");
-    assert!(log(&view, "init_tf").contains("1 from the runner's cache"), "{view:#?}");
+    assert_eq!(view.status, "SUCCEEDED", "{good}\n{view:#?}");
+    assert!(log(&view, "init_tf").contains("1 from the runner's cache"), "{good}\n{view:#?}");
     // Another checksum: the cache is no way around it, and Terraform goes to the archive, which is gone.
     let other = lock_file(&version, &format!("h1:{}=", "A".repeat(43)));
     let view = world.carry_out(world.order(&[("main.tf", MODULE), (".terraform.lock.hcl", &other)])).await;
     assert_eq!(view.status, "FAILED", "{view:#?}");
-    assert!(!log(&view, "init_tf").contains("shared cache"), "{view:#?}");
+    assert!(!log(&view, "init_tf").contains("from the shared cache"), "{view:#?}");
 }
 
 async fn runs_at_the_same_time_share_the_cache() {

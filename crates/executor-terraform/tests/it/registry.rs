@@ -52,7 +52,8 @@ impl Registry {
             mirror.display()
         )).expect("a file");
         // As an operator would configure it: not by an input, those are the run's own.
-        let wrapper = dir.join("terraform");
+        let wrapper = dir.join("with-configuration/terraform");
+        fs::create_dir(dir.join("with-configuration")).expect("a folder");
         let real = real_terraform().expect("terraform");
         let script =
             format!("#!/bin/sh\nexport TF_CLI_CONFIG_FILE='{}'\nexec '{}' \"$@\"\n", config.display(), real.display());

@@ -42,7 +42,12 @@ impl World {
     /// With the real Terraform.
     pub(crate) async fn new() -> Self {
         let mut world = Self::with_fake().await;
-        world.settings.binary = real_terraform();
+        // By the name that runs know it by, also where only OpenTofu is there.
+        if let Some(real) = real_terraform() {
+            let terraform = world.dir.path().join("terraform");
+            std::os::unix::fs::symlink(real, &terraform).expect("a link");
+            world.settings.binary = Some(terraform);
+        }
         world
     }
 
