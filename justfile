@@ -22,6 +22,7 @@ lint:
 bench:
     cargo bench -p runner-bin --bench figures
     cargo bench -p runner-core --bench mask
+    cargo bench -p runner-core --bench figures
 
 # Known vulnerabilities of dependencies; needs the network.
 advisories:

@@ -17,6 +17,7 @@ mod http;
 mod limits_tests;
 mod run;
 mod runner;
+mod salvage;
 mod secret;
 mod secrets;
 mod status;

@@ -16,6 +16,8 @@ use crate::Secret;
 pub struct RunObject {
     raw: Value,
     uuid: String,
+    /// Why it cannot be read as a whole.
+    unreadable: Option<String>,
 }
 
 /// A body that is no run object.
@@ -41,6 +43,8 @@ impl RunObject {
     /// Only `metadata.uuid` is required: without it a run cannot be reported. Everything else is
     /// judged by whoever needs it, so that a run with a mistake in it can still be ended.
     pub fn parse(bytes: &[u8]) -> Result<Self, RunFormatError> {
+        // Some editors put a byte order mark in front.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let raw: Value = serde_json::from_slice(bytes)
             .map_err(|e| RunFormatError::NotJson { line: e.line(), column: e.column() })?;
         Self::from_value(raw)
@@ -52,7 +56,19 @@ impl RunObject {
         if uuid.is_empty() {
             return Err(RunFormatError::NoUuid);
         }
-        Ok(Self { uuid: uuid.to_owned(), raw })
+        Ok(Self { uuid: uuid.to_owned(), raw, unreadable: None })
+    }
+
+    /// What is left of a run that cannot be read: enough to report its end. `None` without a uuid.
+    pub(crate) fn salvage(bytes: &[u8], reason: impl Into<String>) -> Option<Self> {
+        let run = Self::from_value(crate::salvage::salvage(bytes)?).ok()?;
+        Some(Self { unreadable: Some(reason.into()), ..run })
+    }
+
+    /// Why a claimed run cannot be carried out: what meshStack sent is no valid JSON, or too long. Then only its uuid,
+    /// token and links are there, and all that can be done is to report its end.
+    pub fn unreadable(&self) -> Option<&str> {
+        self.unreadable.as_deref()
     }
 
     /// The whole object, unknown fields included.

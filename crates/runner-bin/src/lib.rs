@@ -8,6 +8,7 @@ mod exit;
 mod health;
 mod logging;
 mod once;
+mod passwords;
 mod signals;
 mod wiring;
 

@@ -2,12 +2,12 @@
 
 use executor_manual::ManualExecutor;
 use executor_terraform::{Mirrors, Settings, Supervisor, TerraformExecutor};
-use meshstack_client::{Client, ClientConfig, Credentials, KeyRing, Secret};
+use meshstack_client::{Client, ClientConfig, Credentials, KeyRing};
 use runner_core::journal::{FileJournal, OpenError};
 use runner_core::{Runner, RunnerBuilder};
 
 use crate::config::Config;
-use crate::logging;
+use crate::{logging, passwords};
 
 /// The version reported to meshStack, unless `VERSION` says another.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -24,7 +24,9 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 pub(crate) fn daemon(mut config: Config) -> Result<Runner, Refusal> {
     let state_dir = config.state_dir.clone();
     // Of this runner's own: several runners of one machine may share the working folder.
-    let default = config.working_dir.with_file_name("state").join(&config.runner_uuid);
+    let own = config.runner_uuid.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect::<String>();
+    let default = config.working_dir.with_file_name("state").join(own);
+    config.state_dir.get_or_insert_with(|| default.clone());
     let keys = KeyRing::new(std::mem::take(&mut config.keys));
     let opened = FileJournal::open(state_dir.as_deref().unwrap_or(&default), &keys);
     let builder = builder(config, keys)?;
@@ -61,7 +63,10 @@ fn builder(config: Config, keys: KeyRing) -> Result<RunnerBuilder, Refusal> {
         Credentials::ApiKey { client_secret, .. } => client_secret.clone(),
         Credentials::Basic { password, .. } => password.clone(),
     });
-    logging::mask(&secret);
+    let mirrors = [&config.terraform.terraform_mirror, &config.terraform.opentofu_mirror];
+    let mut secrets = passwords::in_addresses(mirrors.into_iter().flatten().map(String::as_str));
+    secrets.extend(secret.filter(|secret| !secret.is_empty()));
+    logging::mask(&secrets);
     let settings = terraform_settings(&config);
     let mut client = ClientConfig::new(&config.runner_uuid);
     client.version = config.version.unwrap_or_else(|| VERSION.to_owned());
@@ -80,7 +85,7 @@ fn builder(config: Config, keys: KeyRing) -> Result<RunnerBuilder, Refusal> {
         Some(limit) => builder.executor_with_limit(ManualExecutor::new(), limit),
         None => builder.executor(ManualExecutor::new()),
     };
-    for secret in secret.iter().filter(|secret: &&Secret| !secret.is_empty()) {
+    for secret in &secrets {
         builder = builder.mask(secret);
     }
     Ok(builder)
@@ -103,6 +108,17 @@ fn terraform_settings(config: &Config) -> Settings {
         api_url: config.api_url.clone(),
         ca_certs: config.ca_paths.clone(),
         supervisor: Some(Supervisor::this_program()),
+        unlock_own_stale_locks: terraform.unlock_own_stale_locks,
+        plugin_cache_dir: terraform.plugin_cache.dir,
+        plugin_cache_limit: terraform.plugin_cache.max_mib << 20,
+        repository_cache_dir: terraform.repository_cache.dir,
+        repository_cache_limit: terraform.repository_cache.max_mib << 20,
+        // Only who wants them released needs them noted.
+        state_lock_dir: config
+            .state_dir
+            .as_ref()
+            .filter(|_| terraform.unlock_own_stale_locks)
+            .map(|folder| folder.join("terraform-locks")),
         ..Settings::default()
     }
 }

@@ -2,17 +2,18 @@
 
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
-use tempfile::TempDir;
 
 use crate::active::Handle;
+use crate::directory::Directory;
 use crate::journal::RunJournal;
 use crate::mask::Masker;
 use crate::progress::Progress;
-use crate::{Failure, Run, Step, StepSpec, Stop, Stopped, api::RunApi};
+use crate::runner::Shared;
+use crate::{Failure, Run, Step, StepSpec, Stop, Stopped};
 
 /// One run, from the executor's side: what is to be done, and everything it may say about it.
 pub struct RunContext {
@@ -21,9 +22,8 @@ pub struct RunContext {
     resumes: bool,
     progress: Arc<Progress>,
     journal: RunJournal,
-    api: Arc<dyn RunApi>,
-    working_dir: PathBuf,
-    directory: OnceLock<TempDir>,
+    shared: Arc<Shared>,
+    directory: OnceLock<Directory>,
 }
 
 impl RunContext {
@@ -33,10 +33,9 @@ impl RunContext {
         resumes: bool,
         progress: Arc<Progress>,
         journal: RunJournal,
-        api: Arc<dyn RunApi>,
-        working_dir: PathBuf,
+        shared: Arc<Shared>,
     ) -> Self {
-        Self { run, handle, resumes, progress, journal, api, working_dir, directory: OnceLock::new() }
+        Self { run, handle, resumes, progress, journal, shared, directory: OnceLock::new() }
     }
 
     /// The run.
@@ -78,11 +77,7 @@ impl RunContext {
         if let Some(directory) = self.directory.get() {
             return Ok(directory.path());
         }
-        std::fs::create_dir_all(&self.working_dir)?;
-        // Readable in a listing, harmless whatever the uuid holds; tempfile makes it 0700 and new.
-        let name: String =
-            self.run.uuid().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(36).collect();
-        let made = tempfile::Builder::new().prefix(&format!("run-{name}-")).tempdir_in(&self.working_dir)?;
+        let made = Directory::make(&self.shared.working_dir, self.run.uuid())?;
         Ok(self.directory.get_or_init(|| made).path())
     }
 
@@ -118,15 +113,15 @@ impl RunContext {
     /// `None` if the run names none. Length in bytes.
     pub async fn download_plan(&self, to: &Path) -> Result<Option<u64>, meshstack_client::ApiError> {
         let Some(href) = self.run.as_received().link("planArtifact") else { return Ok(None) };
-        self.api.download_plan(&self.handle.access.current(), href, to).await.map(Some)
+        self.shared.api.download_plan(&self.handle.access.current(), href, to).await.map(Some)
     }
 }
 
 impl Drop for RunContext {
-    /// A checkout may be large: it is removed off the threads of the runtime.
+    /// A checkout may be large: it is removed off the threads of the runtime, and the runner waits for it when it ends.
     fn drop(&mut self) {
         if let (Some(directory), Ok(runtime)) = (self.directory.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn_blocking(move || drop(directory));
+            self.shared.removals.spawn_blocking_on(move || drop(directory), &runtime);
         }
     }
 }

@@ -6,8 +6,11 @@ use std::time::Duration;
 use meshstack_client::{ApiError, Problem, RunAccess, RunObject, Secret};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
+use crate::directory;
+use crate::executors::short;
 use crate::journal::Found;
 use crate::one_run::{Mode, OneRun};
 use crate::report::report_lost;
@@ -29,6 +32,12 @@ const REFUSED_AGAIN: Duration = Duration::from_secs(5 * 60);
 
 /// How long ends may still be delivered after the last run was stopped.
 const DELIVERY_GRACE: Duration = Duration::from_secs(10);
+
+/// How long the directories of runs that have ended may take to be removed.
+const REMOVAL_GRACE: Duration = Duration::from_secs(10);
+
+/// How often directories that killed processes left behind are looked at.
+const SWEEP_AGAIN: Duration = Duration::from_secs(1);
 
 /// How a runner ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +69,16 @@ impl Runner {
             refused: Backoff::new(LONGEST_BACKOFF, REFUSED_AGAIN),
         };
         daemon.recover().await;
+        let _sweeping = daemon.sweep();
         daemon.claim_until(shutdown).await;
-        daemon.drain(shutdown).await
+        let drained = daemon.drain(shutdown).await;
+        tokio::select! {
+            biased;
+            () = self.shared.removed() => {}
+            () = shutdown.at_once() => {}
+            () = tokio::time::sleep(REMOVAL_GRACE) => tracing::warn!("directories of runs are left to the next start"),
+        }
+        drained
     }
 }
 
@@ -83,6 +100,31 @@ impl Daemon {
                 Found::Damaged { run_uuid, reason } => self.lost(run_uuid, reason),
             }
         }
+    }
+
+    /// Removes the directories that killed processes left behind, once what these had started is gone or had its time
+    /// to stop.
+    fn sweep(&self) -> AbortOnDropHandle<()> {
+        let shared = Arc::clone(&self.shared);
+        let deadline = Instant::now() + shared.executors.longest_stop_grace();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let working_dir = shared.working_dir.clone();
+            let mut left = shared.removals.spawn_blocking(move || directory::left_behind(&working_dir)).await;
+            while let Ok(directories) = left
+                && !directories.is_empty()
+            {
+                let too_late = Instant::now() >= deadline;
+                let removing = shared.removals.spawn_blocking(move || {
+                    if too_late {
+                        directory::remove(&directories);
+                        return Vec::new();
+                    }
+                    directory::remove_quiet(directories)
+                });
+                left = removing.await;
+                tokio::time::sleep(SWEEP_AGAIN).await;
+            }
+        }))
     }
 
     /// Ends a run whose entry in the journal cannot be read. Its token is lost with it, so the
@@ -168,18 +210,22 @@ impl Daemon {
             return wait;
         }
         let wait = self.backoff.wait(error.problem.retry_after());
-        tracing::warn!(%error, cause = cause(error), ?wait, "claiming failed, trying again");
+        if matches!(error.problem, Problem::BrokenAnswer { .. }) {
+            tracing::error!(%error, ?wait, "claiming failed: the answer makes no sense, trying again");
+        } else {
+            tracing::warn!(%error, cause = cause(error), ?wait, "claiming failed, trying again");
+        }
         wait
     }
 
     /// Gives a run a task of its own.
     fn start(&mut self, object: RunObject, mode: Mode) {
-        let span = tracing::info_span!("run", run = object.uuid(), kind = %object.implementation_type());
+        let span = tracing::info_span!("run", run = object.uuid(), kind = short(object.implementation_type().as_str()));
         let Some((handle, in_hand)) = self.shared.active.take(RunAccess::of(&object)) else {
             span.in_scope(|| tracing::warn!("meshStack gave this run again; it goes on under its new token"));
             return;
         };
-        span.in_scope(|| tracing::info!(behavior = %object.behavior(), "run claimed"));
+        span.in_scope(|| tracing::info!(behavior = short(object.behavior().as_str()), "run claimed"));
         let leave = handle.leave.clone();
         let run = OneRun {
             shared: Arc::clone(&self.shared),

@@ -85,11 +85,20 @@ impl Executors {
 
     /// Finds out who carries out the run.
     pub(crate) fn assign(&self, run: &Run) -> Assignment {
+        if let Some(reason) = run.as_received().unreadable() {
+            let failure = Failure::because(
+                "The runner cannot read this run: what meshStack sent is damaged or too long. \
+                 Shorten very long inputs, or ask the platform team to look at the runner's log.",
+                reason.to_owned(),
+            );
+            return Assignment { steps: vec![StepSpec::new("validation", "Validation")], executor: Err(failure) };
+        }
         let wanted = run.implementation_type();
         let Some(registered) = self.for_type(&wanted) else {
             let failure = Failure::new(format!(
-                "This runner does not carry out building blocks of type \"{wanted}\"; it knows {}. \
+                "This runner does not carry out building blocks of type \"{}\"; it knows {}. \
                  Ask the platform team to assign the definition to another runner.",
+                short(wanted.as_str()),
                 self.known_types()
             ));
             return Assignment { steps: vec![StepSpec::new("validation", "Validation")], executor: Err(failure) };
@@ -102,8 +111,9 @@ impl Executors {
                 panic_text(panic.as_ref()),
             )),
             (Ok(_), Behavior::Other(word)) => Err(Failure::new(format!(
-                "This runner does not know the behavior \"{word}\" that the run asks for. \
-                 Ask the platform team to update the runner."
+                "This runner does not know the behavior \"{}\" that the run asks for. \
+                 Ask the platform team to update the runner.",
+                short(&word)
             ))),
             _ => Ok(registered.clone()),
         };
@@ -113,6 +123,11 @@ impl Executors {
         }
         Assignment { steps, executor }
     }
+}
+
+/// A word of meshStack's in a message: its start, where it is longer than any word.
+pub(crate) fn short(word: &str) -> &str {
+    word.char_indices().nth(100).map_or(word, |(end, _)| &word[..end])
 }
 
 /// What a panic said.

@@ -5,6 +5,7 @@ mod active;
 mod api;
 mod context;
 mod daemon;
+mod directory;
 mod execution;
 mod executor;
 mod executors;

@@ -98,7 +98,9 @@ impl OneRun {
         {
             registered = self.register(&mut reporter).await;
         }
-        if let Some(ended) = self.judge_registration(registered, &report, &mut reporter).await {
+        // What may be repeated, or is not carried out at all, need not be asked about: the answer to its end tells.
+        let harmless = assignment.executor.as_ref().map_or(true, |r| r.executor.repeatable());
+        if let Some(ended) = self.judge_registration(registered, harmless, &report, &mut reporter).await {
             return ended;
         }
 
@@ -119,7 +121,13 @@ impl OneRun {
             Ok((registered, run)) => self.execute(registered, run, &report, &mut reporter).await,
             Err(failure) => Err(failure),
         };
-        report.finish(result, &mut self, &mut reporter).await
+        let ended = report.finish(result, &mut self, &mut reporter).await;
+        match ended {
+            Ended::Undelivered(reason) if harmless && matches!(self.mode, Mode::Single { .. }) => {
+                Ended::NotStarted(reason)
+            }
+            ended => ended,
+        }
     }
 
     fn entry(&self) -> Entry {
@@ -160,11 +168,13 @@ impl OneRun {
     async fn judge_registration(
         &mut self,
         registered: Registration,
+        harmless: bool,
         report: &Report,
         reporter: &mut Reporter,
     ) -> Option<Ended> {
+        let stopped = self.handle.stop.reason().is_some();
         let refused = match registered {
-            Registration::Done if matches!(self.mode, Mode::Claimed) => {
+            Registration::Done if matches!(self.mode, Mode::Claimed) || (harmless && !stopped) => {
                 report.advance(Event::Register);
                 return None;
             }
@@ -259,8 +269,7 @@ impl OneRun {
             registered.executor.resumes(),
             Arc::clone(&report.progress),
             report.journal.clone(),
-            Arc::clone(&self.shared.api),
-            self.shared.working_dir.clone(),
+            Arc::clone(&self.shared),
         ));
         self.context = Some(Arc::clone(&ctx));
         let access = Arc::clone(&self.handle.access);

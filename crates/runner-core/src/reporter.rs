@@ -16,9 +16,9 @@ use crate::progress::{Acknowledged, Pending, Progress};
 use crate::retry::Backoff;
 use crate::{Stop, StopReason};
 
-/// A sign of life is due this long after the last report, and asks whether the run was aborted.
-/// Source: `protocol/run-api.md`, "Patch status".
-const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+/// A sign of life is due this long after the last report was sent, and asks whether the run was aborted. meshStack
+/// wants one every 10 s at least, and a request takes its time. Source: `protocol/run-api.md`, "Patch status".
+const SIGN_OF_LIFE: Duration = Duration::from_secs(9);
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
@@ -39,6 +39,9 @@ pub(crate) struct Reporter {
     /// The renewal of the access under which the steps were registered; `None`: they are not.
     registered: Option<u64>,
     backoff: Backoff,
+    /// When it was sent.
+    last_sent: Instant,
+    /// When it was answered.
     last_report: Instant,
     not_before: Instant,
     /// Until then meshStack asked for peace.
@@ -116,6 +119,7 @@ impl Reporter {
             offered: Acknowledged::default(),
             registered: None,
             backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
+            last_sent: now,
             last_report: now,
             not_before: now,
             asked_until: now,
@@ -154,6 +158,7 @@ impl Reporter {
         let (steps, acknowledged) = self.progress.registration();
         let source = Source { id: self.runner_uuid.clone(), external_run_id: None, external_run_url: None };
         let generation = self.access.generation();
+        self.last_sent = Instant::now();
         self.api.register(&self.access.current(), &SourceRegistration { source, steps }).await?;
         self.registered = Some(generation);
         self.offered = acknowledged.clone();
@@ -188,10 +193,11 @@ impl Reporter {
         if self.came_again() {
             return self.not_before;
         }
+        let sign_of_life = self.last_sent + SIGN_OF_LIFE;
         let due = match self.progress.pending(&self.offered) {
             Pending::Urgent => self.last_report,
-            Pending::Log(interval) => self.last_report + interval,
-            Pending::Nothing => self.last_report + SIGN_OF_LIFE,
+            Pending::Log(interval) => (self.last_report + interval).min(sign_of_life),
+            Pending::Nothing => sign_of_life,
         };
         due.max(self.not_before)
     }
@@ -214,6 +220,7 @@ impl Reporter {
 
     async fn report(&mut self, stop: &Stop) -> Result<(), ApiError> {
         let generation = self.access.generation();
+        self.last_sent = Instant::now();
         let registered = self.register_if_needed().await;
         let (mut patch, mut next) = self.progress.difference(&self.acknowledged, RunStatus::InProgress);
         let offered = next.clone();

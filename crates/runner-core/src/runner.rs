@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use meshstack_client::{KeyRing, Secret};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
 
 use crate::active::Active;
 use crate::api::RunApi;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) executors: Executors,
     pub(crate) keys: KeyRing,
     pub(crate) working_dir: PathBuf,
+    /// Directories of runs that are being removed.
+    pub(crate) removals: TaskTracker,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) secrets: Vec<Secret>,
     pub(crate) active: Active,
@@ -190,6 +193,7 @@ impl RunnerBuilder {
                 executors: self.executors,
                 keys: self.keys,
                 working_dir: self.working_dir,
+                removals: TaskTracker::new(),
                 journal: self.journal,
                 secrets: self.secrets,
                 active: Active::default(),
@@ -204,6 +208,13 @@ impl RunnerBuilder {
 }
 
 impl Shared {
+    /// Waits until the directories of all runs that have ended are removed: they hold secrets.
+    pub(crate) async fn removed(&self) {
+        self.removals.close();
+        self.removals.wait().await;
+        self.removals.reopen();
+    }
+
     /// Waits for a slot of the executor and a place among the runs under way. Says so in the first
     /// step if it has to wait.
     pub(crate) async fn wait_for_place(&self, registered: &Registered, progress: &Progress) -> Place {

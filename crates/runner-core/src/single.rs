@@ -8,6 +8,7 @@ use std::time::Duration;
 use meshstack_client::{RunAccess, RunObject, RunStatus};
 use tracing::Instrument as _;
 
+use crate::executors::short;
 use crate::lifecycle::Phase;
 use crate::one_run::{Mode, OneRun};
 use crate::report::Ended;
@@ -17,6 +18,9 @@ use crate::{Shutdown, StopReason};
 
 /// How long meshStack may be out of reach before anything was started.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the removal of the run's directory may take.
+const REMOVAL_GRACE: Duration = Duration::from_secs(10);
 
 /// How a single run came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +53,7 @@ impl Runner {
     /// Carries one run out and reports it with its run token. Nothing in it is decrypted: a run
     /// controller has done that.
     pub async fn run_once(&self, object: RunObject, shutdown: &Shutdown) -> RunOnce {
-        let span = tracing::info_span!("run", run = object.uuid(), kind = %object.implementation_type());
+        let span = tracing::info_span!("run", run = object.uuid(), kind = short(object.implementation_type().as_str()));
         let Some((handle, _in_hand)) = self.shared.active.take(RunAccess::of(&object)) else {
             return RunOnce::NotStarted { reason: "the run is in hand already".to_owned() };
         };
@@ -77,6 +81,12 @@ impl Runner {
                 }
             }
         };
+        let cleaned = tokio::time::timeout(REMOVAL_GRACE, self.shared.removed());
+        tokio::select! {
+            biased;
+            _ = cleaned => {}
+            () = shutdown.at_once() => {}
+        }
         match ended {
             Ended::Reported(RunStatus::InProgress) => RunOnce::HandedOver,
             Ended::Reported(status) => RunOnce::Ended { succeeded: status == RunStatus::Succeeded },

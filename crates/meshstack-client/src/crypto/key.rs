@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use aws_lc_rs::{digest, hkdf};
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::rsa::{OaepPrivateDecryptingKey, PrivateDecryptingKey};
+use aws_lc_rs::{digest, hkdf};
 use pkcs8::der::asn1::{AnyRef, OctetStringRef};
 use pkcs8::spki::{AlgorithmIdentifierRef, ObjectIdentifier, SubjectPublicKeyInfoRef};
 use pkcs8::{PrivateKeyInfoRef, SecretDocument};
@@ -150,7 +150,8 @@ impl PrivateKey {
         let mut derived = Zeroizing::new([0; 32]);
         let info = [purpose.as_bytes()];
         // Expansion fails only for outputs longer than 255 hashes.
-        let expanded = self.derivation.expand(&info, hkdf::HKDF_SHA256).and_then(|okm| okm.fill(derived.as_mut_slice()));
+        let expanded =
+            self.derivation.expand(&info, hkdf::HKDF_SHA256).and_then(|okm| okm.fill(derived.as_mut_slice()));
         debug_assert!(expanded.is_ok(), "32 bytes are one hash");
         derived
     }

@@ -180,7 +180,9 @@ async fn a_token_that_no_header_can_carry_is_told_without_showing_it() {
     let server = MockServer::start().await;
     let mut run = access();
     run.token = Secret::new("bad\ntoken");
-    let error = key_client(&server).read_run(&run).await.unwrap_err();
+    let mut without = config(&server.uri());
+    without.credentials = None;
+    let error = Client::new(without).unwrap().read_run(&run).await.unwrap_err();
     assert!(matches!(error.problem, Problem::Local { .. }), "{error}");
     assert!(!format!("{error} {error:?}").contains("bad"), "{error:?}");
     assert!(requests(&server).await.is_empty());

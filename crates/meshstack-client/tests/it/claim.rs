@@ -94,7 +94,7 @@ async fn a_wait_that_the_server_asks_for_is_handed_on() {
 async fn an_answer_that_is_no_run_is_broken_and_shows_nothing_of_it() {
     let text = |text: &str| ResponseTemplate::new(200).set_body_string(text);
     let cases = [
-        (text(r#"{"metadata":{"uuid":"x"},"spec":{"runToken":"token-of-run"#), "the run is no JSON"),
+        (text(r#"{"spec":{"runToken":"token-of-run"},"metadata":{"uuid":"x"#), "the run is no JSON"),
         (text(""), "the run is no JSON"),
         (text(r#"{"spec":{"runToken":"token-of-run"}}"#), "no `metadata.uuid`"),
         (text(r#"{"metadata":{"uuid":" "}}"#), "no `metadata.uuid`"),
@@ -106,6 +106,20 @@ async fn an_answer_that_is_no_run_is_broken_and_shows_nothing_of_it() {
         let Problem::BrokenAnswer { reason, excerpt, .. } = &problem else { panic!("{problem:?}") };
         assert!(reason.contains(expected), "{reason}");
         assert_eq!(excerpt, "", "a run holds secrets");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_comes_back_with_what_a_report_of_its_end_needs() {
+    let too_deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let too_long = format!("\"{}\"", "x".repeat(9 << 20));
+    for (value, why) in [(too_deep.as_str(), "no JSON"), ("\"\\ud800\"", "no JSON"), (&too_long, "longer than 8 MiB")] {
+        let server = MockServer::start().await;
+        let body = format!(r#"{{"metadata":{{"uuid":"x"}},"spec":{{"runToken":"its-token","value":{value}}}}}"#);
+        answer(&server, "POST", CLAIM_PATH, ResponseTemplate::new(200).set_body_string(body)).await;
+        let run = client(&server.uri()).claim().await.unwrap().unwrap();
+        assert_eq!((run.uuid(), run.run_token().expose()), ("x", "its-token"));
+        assert!(run.unreadable().is_some_and(|reason| reason.contains(why)), "{:?}", run.unreadable());
     }
 }
 

@@ -1,4 +1,6 @@
-use meshstack_client::{Client, PatchAnswer, Problem, RunStatus, StatusPatch, StepPatch, StepRegistration, StepStatus};
+use meshstack_client::{
+    Client, PatchAnswer, Problem, RunStatus, Secret, StatusPatch, StepPatch, StepRegistration, StepStatus,
+};
 use serde_json::{Value, json};
 use wiremock::matchers::{header as has, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -156,6 +158,17 @@ async fn uuids_are_escaped_in_paths() {
     let error = client.patch(&run, &patch).await.unwrap_err();
     assert!(matches!(error.problem, Problem::Local { .. }), "{error}");
     assert_eq!(requests(&server).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_run_whose_token_no_header_can_carry_is_reported_with_the_api_credentials() {
+    let server = MockServer::start().await;
+    answer(&server, "PATCH", UPDATE, ResponseTemplate::new(200)).await;
+    let mut run = access();
+    run.token = Secret::new("to\nken");
+    client(&server.uri()).patch(&run, &StatusPatch::new(RunStatus::Failed)).await.unwrap();
+    let request = &requests(&server).await[0];
+    assert_eq!(header(request, "authorization"), Some("Basic dXNlcjpiYXNpYy1wYXNzd29yZA=="));
 }
 
 #[tokio::test]

@@ -84,6 +84,12 @@ pub struct Terraform {
     pub state_locking: bool,
     /// Where whole logs are kept.
     pub log_dir: Option<PathBuf>,
+    /// Whether locks that dead runs of this runner left are released.
+    pub unlock_own_stale_locks: bool,
+    /// Where providers are kept for other runs, and how much of them.
+    pub plugin_cache: Cache,
+    /// Where repositories are kept for other runs, and how much of them.
+    pub repository_cache: Cache,
     /// Where Terraform binaries are downloaded from, in place of HashiCorp's site.
     pub terraform_mirror: Option<String>,
     /// Where `OpenTofu` binaries are downloaded from, in place of their makers' site.
@@ -92,6 +98,15 @@ pub struct Terraform {
     pub pass_environment: Vec<String>,
     /// A `known_hosts` file.
     pub known_hosts: Option<PathBuf>,
+}
+
+/// A folder that runs share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// The folder. `None`: nothing is kept.
+    pub dir: Option<PathBuf>,
+    /// Its size, in MiB.
+    pub max_mib: u64,
 }
 
 /// What the runner is to do.
@@ -208,6 +223,9 @@ fn build(reader: &mut Reader<'_>, mode: &Mode, directory: &Path) -> Config {
         insecure_host_keys: reader.flag(Setting::InsecureHostKeys),
         state_locking: reader.flag(Setting::StateLocking),
         log_dir: reader.path(Setting::LogDir),
+        unlock_own_stale_locks: reader.flag(Setting::UnlockOwnStaleLocks),
+        plugin_cache: cache(reader, Setting::PluginCacheDir, Setting::PluginCacheMaxMib, 10 * 1024),
+        repository_cache: cache(reader, Setting::RepositoryCacheDir, Setting::RepositoryCacheMaxMib, 5 * 1024),
         terraform_mirror: reader.text(Setting::MirrorTerraform),
         opentofu_mirror: reader.text(Setting::MirrorOpentofu),
         pass_environment: pass_environment(reader),
@@ -237,6 +255,10 @@ fn build(reader: &mut Reader<'_>, mode: &Mode, directory: &Path) -> Config {
     }
 }
 
+fn cache(reader: &mut Reader<'_>, dir: Setting, max_mib: Setting, default: u64) -> Cache {
+    Cache { dir: reader.path(dir), max_mib: reader.number(max_mib, "MiB", 1..=1 << 30).unwrap_or(default) }
+}
+
 fn runner_uuid(reader: &mut Reader<'_>) -> String {
     let Some(found) = reader.one(Setting::RunnerUuid) else {
         reader.missing(Setting::RunnerUuid, "The runner's UUID");
@@ -245,9 +267,11 @@ fn runner_uuid(reader: &mut Reader<'_>) -> String {
     let groups: Vec<&str> = found.text.split('-').collect();
     let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
     if lengths != [8, 4, 4, 4, 12] || !groups.iter().all(|group| group.bytes().all(|b| b.is_ascii_hexdigit())) {
-        let text =
-            format!("`{}` must be the UUID that meshStack shows for the runner, with its four dashes.", found.name);
-        reader.mistake(found.place, text);
+        let text = format!(
+            "`{}` is no UUID. Use the one that meshStack shows for the runner, with its four dashes.",
+            found.name
+        );
+        reader.warnings.push(Problem::new(found.place, text));
     }
     found.text
 }

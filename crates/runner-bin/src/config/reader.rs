@@ -32,8 +32,13 @@ impl<'e> Reader<'e> {
         Self { environment, file: file.to_owned(), entries, mistakes, warnings: Vec::new() }
     }
 
-    /// Warns of keys that no setting has.
+    /// Warns of keys that no setting has, and finds values where keys should be.
     pub(super) fn check_names(&mut self) {
+        let has_value = |entry: &&Entry| entry.value.as_ref().is_some_and(|value| !value.trim().is_empty());
+        for entry in self.entries.iter().filter(has_value).filter(|entry| settings::is_group(&entry.path)) {
+            let text = format!("`{}` must have keys under it, not a value. Check the indentation.", entry.path);
+            self.mistakes.push(Problem::new(Place::line(&self.file, entry.line), text));
+        }
         for entry in self.entries.iter().filter(|entry| !settings::is_known(&entry.path)) {
             let keys = SETTINGS.iter().filter_map(|row| row.key).map(|key| key.trim_end_matches("[]"));
             let name = suggest::printable(&entry.path);

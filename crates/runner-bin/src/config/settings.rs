@@ -32,6 +32,11 @@ pub(crate) enum Setting {
     StopGraceSeconds,
     StateLocking,
     LogDir,
+    UnlockOwnStaleLocks,
+    PluginCacheDir,
+    PluginCacheMaxMib,
+    RepositoryCacheDir,
+    RepositoryCacheMaxMib,
     MirrorTerraform,
     MirrorOpentofu,
     Port,
@@ -100,6 +105,11 @@ pub(crate) const SETTINGS: &[Row] = &[
     both(Setting::StopGraceSeconds, "terraform.stopGraceSeconds", "BB_TERRAFORM_STOP_GRACE_SECONDS"),
     both(Setting::StateLocking, "terraform.stateLocking", "BB_TERRAFORM_STATE_LOCKING"),
     both(Setting::LogDir, "terraform.logDir", "BB_TERRAFORM_LOG_DIR"),
+    both(Setting::UnlockOwnStaleLocks, "terraform.unlockOwnStaleLocks", "BB_TERRAFORM_UNLOCK_OWN_STALE_LOCKS"),
+    both(Setting::PluginCacheDir, "terraform.pluginCacheDir", "BB_TERRAFORM_PLUGIN_CACHE_DIR"),
+    both(Setting::PluginCacheMaxMib, "terraform.pluginCacheMaxMib", "BB_TERRAFORM_PLUGIN_CACHE_MAX_MIB"),
+    both(Setting::RepositoryCacheDir, "terraform.repositoryCacheDir", "BB_TERRAFORM_REPOSITORY_CACHE_DIR"),
+    both(Setting::RepositoryCacheMaxMib, "terraform.repositoryCacheMaxMib", "BB_TERRAFORM_REPOSITORY_CACHE_MAX_MIB"),
     both(Setting::MirrorTerraform, "terraform.mirrors.terraform", "BB_TERRAFORM_MIRRORS_TERRAFORM"),
     both(Setting::MirrorOpentofu, "terraform.mirrors.opentofu", "BB_TERRAFORM_MIRRORS_OPENTOFU"),
 ];
@@ -121,6 +131,14 @@ pub(crate) fn is_known(path: &str) -> bool {
     };
     // `api:` with nothing under it is fine; something under `runnerUuid:` is a mistake of its own.
     SETTINGS.iter().filter_map(|row| row.key).any(|key| below(key, &general) || below(&general, key))
+}
+
+/// Whether a path of the file only leads to settings, such as `api`.
+pub(crate) fn is_group(path: &str) -> bool {
+    let general = general(path);
+    let keys = || SETTINGS.iter().filter_map(|row| row.key);
+    keys().any(|key| key.strip_prefix(&general).is_some_and(|rest| rest.starts_with('.')))
+        && keys().all(|key| key.trim_end_matches("[]") != general)
 }
 
 /// `a[3].b` as `a[].b`.

@@ -18,12 +18,12 @@ pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> O
         let whole = strsim::normalized_damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
         // A right name in the wrong place is as good a guess as a misspelt one in the right place.
         let end = 0.95 * strsim::normalized_damerau_levenshtein(&last(name), &last(candidate));
-        whole.max(end)
+        (whole.max(end), whole)
     };
     known
         .map(|candidate| (score(candidate), candidate))
-        .filter(|(score, _)| *score >= 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|((score, _), _)| *score >= 0.7)
+        .max_by(|((a, whole_a), _), ((b, whole_b), _)| a.total_cmp(b).then(whole_a.total_cmp(whole_b)))
         .map(|(_, name)| name)
 }
 
@@ -41,6 +41,8 @@ mod tests {
         assert_eq!(found("clientId"), Some("api.clientId"));
         assert_eq!(found("timeoutMinutes"), Some("timeoutMins"));
         assert_eq!(found("somethingElse"), None);
+        let known = ["limits.terraform", "terraform.mirrors.terraform"];
+        assert_eq!(nearest("limit.terraform", known.into_iter()), Some("limits.terraform"));
     }
 
     #[test]

@@ -173,6 +173,13 @@ fn unknown_keys_are_warnings_with_the_nearest_known_one() {
 }
 
 #[test]
+fn a_value_where_keys_should_be_is_a_mistake() {
+    let said = mistakes(&least("limits: 3\nterraform:\n"));
+    assert!(said.contains("`limits` must have keys under it"), "{said}");
+    assert!(!said.contains("`terraform`"), "{said}");
+}
+
+#[test]
 fn a_missing_default_file_is_fine_and_a_missing_named_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let environment = [

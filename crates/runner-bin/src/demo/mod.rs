@@ -9,6 +9,8 @@ mod module;
 mod screen;
 mod text;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -176,7 +178,7 @@ impl Stage {
     async fn set(keys: &KeyPair, terraform: Option<PathBuf>) -> Result<Self, String> {
         let local =
             LocalMeshStack::start().await.map_err(|error| format!("No port can be opened on 127.0.0.1 ({error})."))?;
-        let working_dir = tempfile::tempdir().map_err(|error| format!("No temporary folder can be made ({error})."))?;
+        let working_dir = private_folder().map_err(|error| format!("No temporary folder can be made ({error})."))?;
         let runner_uuid = register(&local, &keys.certificate_pem).await?;
         let client = client(&local, &runner_uuid)?;
         let key = PrivateKey::from_pem(keys.private_key_pem.expose()).map_err(|error| format!("{error}."))?;
@@ -204,6 +206,11 @@ impl Stage {
             board.add(view, kind, Instant::now());
         }
     }
+}
+
+/// A temporary folder that nobody else can read.
+fn private_folder() -> std::io::Result<TempDir> {
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir()
 }
 
 /// Registers the runner as an operator does; meshStack assigns the UUID.

@@ -25,7 +25,7 @@ pub(super) struct Module {
 
 /// The module that ships with the program, in a repository of its own.
 pub(super) fn shipped() -> Result<Module, String> {
-    let made = tempfile::tempdir().map_err(|error| no_folder(&error))?;
+    let made = super::private_folder().map_err(|error| no_folder(&error))?;
     fs::write(made.path().join("main.tf"), SHIPPED).map_err(|error| no_folder(&error))?;
     commit(made.path())?;
     Ok(Module {
@@ -85,7 +85,7 @@ fn local(folder: &Path, name: String, reference: Option<&str>, path: Option<&str
         };
         return Ok(Module { name, repository_url: file_url(root), repository_path, reference, _made: None });
     }
-    let made = tempfile::tempdir().map_err(|error| no_folder(&error))?;
+    let made = super::private_folder().map_err(|error| no_folder(&error))?;
     let copied = match &top {
         Some(top) => copy_working_tree(top, made.path()),
         None => copy_folder(folder, made.path()),

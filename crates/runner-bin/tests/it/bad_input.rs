@@ -71,6 +71,16 @@ async fn a_truncated_ciphertext_fails_the_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_cannot_be_read_is_ended_and_not_lost() {
+    let local = local().await;
+    let mut run = run_fixture("manual");
+    run["spec"]["buildingBlock"]["spec"]["inputs"][0]["value"] = "x".repeat(9 << 20).into();
+    let (failed, _) = fails_and_lives_on(&local, Setup::of(&local), run).await;
+    assert!(failed.summary.as_ref().unwrap().contains("cannot read this run"), "{failed:?}");
+    assert!(failed.steps[0].system_message.as_ref().unwrap().contains("longer than 8 MiB"), "{failed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_missing_git_fails_the_run_and_is_named() {
     let local = local().await;
     let mut run = with_secrets();

@@ -122,7 +122,7 @@ impl World {
     }
 }
 
-fn repository(at: &Path) {
+pub(crate) fn repository(at: &Path) {
     fs::create_dir_all(at).unwrap();
     fs::write(at.join("main.tf"), "variable \"secret\" { type = string }\n").unwrap();
     for arguments in [&["init", "-q", "-b", "main"][..], &["add", "."], &["commit", "-q", "-m", "module"]] {

@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod command_line;
 mod demo;
+mod disk;
 mod kill;
 mod run_once;
 mod shutdown;

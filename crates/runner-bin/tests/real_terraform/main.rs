@@ -7,6 +7,7 @@
 #[expect(dead_code, reason = "the other tests need the rest of it")]
 mod support;
 
+mod canary;
 mod demo;
 mod two_processes;
 
@@ -27,11 +28,19 @@ fn main() -> ExitCode {
     if found.is_none() {
         eprintln!("neither `terraform` nor `tofu` is in PATH: the tests that need one are ignored");
     }
-    let tests: [(&str, fn()); 5] = [
+    let tests: [(&str, fn()); 7] = [
         ("the_demo_shows_both_blocks_succeeded", demo::the_demo_shows_both_blocks_succeeded),
         ("a_module_of_ones_own_gets_typed_inputs", demo::a_module_of_ones_own_gets_typed_inputs),
         ("a_syntax_error_is_shown_in_terraforms_words", demo::a_syntax_error_is_shown_in_terraforms_words),
         ("an_interrupted_demo_stops_terraform_and_says_so", demo::an_interrupted_demo_stops_terraform_and_says_so),
+        (
+            "nothing_secret_leaves_the_runner_with_a_log_of_text",
+            canary::nothing_secret_leaves_the_runner_with_a_log_of_text,
+        ),
+        (
+            "nothing_secret_leaves_the_runner_with_a_log_of_json",
+            canary::nothing_secret_leaves_the_runner_with_a_log_of_json,
+        ),
         ("the_terraform_fixtures_come_to_their_end", two_processes::the_terraform_fixtures_come_to_their_end),
     ];
     let trials = tests.map(|(name, test)| {

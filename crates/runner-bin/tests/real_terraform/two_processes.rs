@@ -65,12 +65,14 @@ output "from_env" { value = var.from_env }
 output "twice" { value = var.twice }
 "#;
 
-/// A repository with both modules.
-fn repository() -> tempfile::TempDir {
+/// A repository with these files.
+pub(crate) fn committed(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir_all(folder.path().join("modules/demo")).unwrap();
-    fs::write(folder.path().join("main.tf"), CORNERS).unwrap();
-    fs::write(folder.path().join("modules/demo/main.tf"), APPLY).unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
     let git = |arguments: &[&str]| {
         let done = Command::new("git")
             .current_dir(&folder)
@@ -95,7 +97,7 @@ fn run(name: &str, repository: &Path) -> Value {
 }
 
 pub(crate) fn the_terraform_fixtures_come_to_their_end() {
-    let repository = repository();
+    let repository = committed(&[("main.tf", CORNERS), ("modules/demo/main.tf", APPLY)]);
     let meshstack = MeshStackProcess::start();
     let apply = meshstack.order(&run("terraform-apply", repository.path()));
     let corners = meshstack.order(&run("terraform-corners", repository.path()));

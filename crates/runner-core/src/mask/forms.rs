@@ -18,6 +18,8 @@ const BASE64_LINE: usize = 76;
 const CONTEXT: usize = 16;
 /// Values with more bytes are masked as they are, but not in their encoded forms.
 const ENCODED_UP_TO: usize = 16 * 1024;
+/// Values with more bytes are not masked in the Base64 of JSON, but for what needs no escape there.
+const ENCODED_TWICE_UP_TO: usize = 4 * 1024;
 /// Values with more bytes are not masked where a program has put a line break in place of one of their spaces.
 const WRAPPED_UP_TO: usize = 1024;
 /// Beyond so many bytes a value is not masked.
@@ -127,10 +129,20 @@ impl Patterns {
                 }
             }
         }
-        for form in (0..3).flat_map(|before| escape::base64(text, before)) {
+        self.add_base64_within(text);
+        self.add_form(&STANDARD.encode(text), BASE64_LINE);
+        // A run object is JSON, and goes to pipelines in Base64. The styles of most writers are the first ones.
+        if text.len() <= ENCODED_TWICE_UP_TO {
+            let styles = escape::json(text).into_iter().take(4);
+            styles.filter(|escaped| escaped != text).for_each(|escaped| self.add_base64_within(&escaped));
+        }
+    }
+
+    /// The encoding of something longer that has this value in it.
+    fn add_base64_within(&mut self, value: &str) {
+        for form in (0..3).flat_map(|before| escape::base64(value, before)) {
             self.add_form(&form, PIECE);
         }
-        self.add_form(&STANDARD.encode(text), BASE64_LINE);
     }
 
     /// What becomes of a piece where a line is full: Terraform, say, wraps its errors between words.

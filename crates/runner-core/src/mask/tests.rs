@@ -91,6 +91,23 @@ fn base64_is_masked_at_every_alignment() {
 }
 
 #[test]
+fn a_secret_in_the_base64_of_json_is_masked() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let secret = "say \"friend\" & <enter> \u{fc}";
+    let masker = Masker::new([secret]);
+    let plain = serde_json::json!({ "value": secret, "behind": "it" }).to_string();
+    for json in [plain.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e"), plain] {
+        for head in ["", "1", "22"] {
+            let shown = masker.mask(&STANDARD.encode(format!("{head}{json}"))).into_owned();
+            assert_eq!(shown.matches("***").count(), 1, "{shown}");
+            // A character at each end may carry bits of the neighbours.
+            assert!(shown.len() < (json.len() - secret.len()).div_ceil(3) * 4 + 8, "{shown}");
+        }
+    }
+}
+
+#[test]
 fn wrapped_base64_of_a_long_secret_is_masked_line_by_line() {
     use base64::Engine as _;
     let secret: String = (0..300_u32).map(|i| char::from(b'!' + (i * i % 89) as u8)).collect();

@@ -3,6 +3,8 @@
 mod again;
 mod claiming;
 mod crash;
+mod cut_off;
+mod directories;
 mod ending;
 mod fake;
 mod handing_over;

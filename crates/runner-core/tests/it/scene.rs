@@ -91,6 +91,7 @@ pub(crate) struct Scripted {
     pub(crate) time_limit: Option<Duration>,
     pub(crate) stop_grace: Duration,
     pub(crate) secrets: SecretsWanted,
+    pub(crate) repeatable: bool,
 }
 
 /// How often an executor was called, and how many calls were under way at most.
@@ -142,6 +143,7 @@ where
         time_limit: None,
         stop_grace: seconds(10),
         secrets: SecretsWanted::Decrypted,
+        repeatable: false,
     }
 }
 
@@ -171,6 +173,11 @@ impl Scripted {
         self.calls.clone()
     }
 
+    pub(crate) fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
     pub(crate) fn limited_to(mut self, limit: Duration) -> Self {
         self.time_limit = Some(limit);
         self
@@ -189,6 +196,10 @@ impl Executor for Scripted {
 
     fn secrets(&self) -> SecretsWanted {
         self.secrets
+    }
+
+    fn repeatable(&self) -> bool {
+        self.repeatable
     }
 
     fn time_limit(&self) -> Option<Duration> {

@@ -36,6 +36,37 @@ async fn a_single_run_asks_whether_it_is_wanted_and_is_carried_out_and_reported(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_single_run_that_may_be_repeated_is_not_asked_about() {
+    let (fake, run) = placed();
+    let ended = run_once(&fake, run, instant("MANUAL").repeatable(), &Shutdown::new()).await;
+    assert_eq!(ended, (RunOnce::Ended { succeeded: true }, 1));
+    assert_eq!(fake.transcript("r"), ["register work", "SUCCEEDED work:SUCCEEDED"]);
+
+    let (fake, run) = placed();
+    fake.abort("r");
+    let (ended, _) = run_once(&fake, run, instant("MANUAL").repeatable(), &Shutdown::new()).await;
+    assert_eq!(ended, RunOnce::Aborted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_run_that_may_be_repeated_and_whose_end_is_not_taken_may_be_tried_again() {
+    for problem in [gone(), unauthorised()] {
+        let (fake, run) = placed();
+        fake.outage(On::Patch, problem);
+        let (ended, _) = run_once(&fake, run, instant("MANUAL").repeatable(), &Shutdown::new()).await;
+        assert!(matches!(ended, RunOnce::NotStarted { .. }), "{ended:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_run_that_nobody_here_carries_out_is_ended_without_asking() {
+    let (fake, run) = placed();
+    let ended = run_once(&fake, run, instant("TERRAFORM"), &Shutdown::new()).await;
+    assert_eq!(ended, (RunOnce::Ended { succeeded: false }, 0));
+    assert_eq!(fake.patches("r").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_single_run_that_fails_or_is_handed_over_says_so() {
     let (fake, run) = placed();
     let failing = executor("MANUAL", &["work"], |_ctx| Box::pin(async { Err(Failure::new("No.")) }));

@@ -45,9 +45,9 @@ async fn an_abort_stops_the_executor_within_a_sign_of_life_and_no_end_is_sent() 
     let (executor, reasons) = stoppable();
     let daemon = start(&fake, fake.runner().executor(executor));
     fake.until_claimed("r").await;
-    tokio::time::sleep(seconds(33)).await;
+    tokio::time::sleep(seconds(29)).await;
     fake.abort("r");
-    tokio::time::sleep(seconds(11)).await;
+    tokio::time::sleep(seconds(10)).await;
     assert_eq!(*reasons.lock().expect("no panic"), [StopReason::Aborted]);
     assert_eq!(daemon.runner.status().runs_in_hand, 1, "it is given time to stop");
     let patches = fake.patches("r").len();
