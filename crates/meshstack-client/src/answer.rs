@@ -69,6 +69,11 @@ impl Answer {
         if self.is_success() && !self.is_html() { Ok(self) } else { Err(self.error()) }
     }
 
+    /// Whether the body is text that does not even begin like a JSON object.
+    pub(crate) fn is_other_text(&self) -> bool {
+        self.body.trim_ascii().first().is_some_and(|first| *first != b'{')
+    }
+
     /// The body as JSON; `null` where there is none.
     pub(crate) fn json(&self) -> Result<Value, ApiError> {
         self.whole()?;

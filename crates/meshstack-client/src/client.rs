@@ -110,7 +110,13 @@ impl Client {
         if answer.status == 409 && answer.json().is_ok_and(|body| PatchAnswer::read(&body) == PatchAnswer::Aborted) {
             return Ok(PatchAnswer::Aborted);
         }
-        Ok(PatchAnswer::read(&answer.checked()?.json()?))
+        let answer = answer.checked()?;
+        answer.whole()?;
+        // Any 2xx is an acknowledgement. Only JSON that breaks off is none: its rest may have been an abort.
+        if answer.is_other_text() {
+            return Ok(PatchAnswer::Accepted);
+        }
+        Ok(PatchAnswer::read(&answer.json()?))
     }
 
     /// Reads a run as meshStack has it now: with the run token, or where that is refused, with the API credentials.

@@ -103,6 +103,8 @@ async fn an_empty_answer_and_one_without_the_field_mean_not_aborted() {
         ResponseTemplate::new(200).set_body_json(json!({})),
         ResponseTemplate::new(202).set_body_json(json!({ "runAborted": false, "more": [1] })),
         ResponseTemplate::new(200).set_body_json(json!({ "runAborted": null })),
+        ResponseTemplate::new(200).set_body_string("OK"),
+        ResponseTemplate::new(200).set_body_string("null"),
     ] {
         assert_eq!(patch_answered(with).await, Ok(PatchAnswer::Accepted));
     }
