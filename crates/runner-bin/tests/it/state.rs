@@ -16,7 +16,7 @@ async fn a_second_runner_is_told_who_has_the_state_folder() {
     while !matches!(events.recv().await.unwrap(), Event::IdleClaim { .. }) {}
     let mut second = setup.start();
     assert_eq!(second.wait().code(), Some(2), "{}", second.log());
-    assert!(second.log().contains(&format!("process {}", first.id())), "{}", second.log());
+    second.wait_for_log(&format!("process {}", first.id()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +43,7 @@ async fn a_state_folder_that_was_asked_for_and_cannot_be_used_is_an_error() {
     setup.command.env("BB_STATE_DIR", file.join("state"));
     let mut daemon = setup.start();
     assert_eq!(daemon.wait().code(), Some(2));
-    assert!(daemon.log().contains("state folder"), "{}", daemon.log());
+    daemon.wait_for_log("state folder");
     assert!(local.requests().is_empty(), "nothing was claimed");
 }
 
