@@ -15,7 +15,9 @@ use super::pipe::Pipe;
 const CHUNK: usize = 64 * 1024;
 /// After the pipe was emptied it is left alone for this long, so that a program that writes line by
 /// line is not read line by line: that costs more than all that is done with the lines.
-const GATHER: Duration = Duration::from_millis(4);
+const GATHER: Duration = Duration::from_millis(40);
+/// The same after much was in it: it may fill up sooner, and the program would wait.
+const GATHER_MUCH: Duration = Duration::from_millis(4);
 /// So many chunks are taken in one go.
 const CHUNKS_AT_ONCE: usize = 16;
 /// Of the end of the output, this many bytes are kept for messages.
@@ -30,6 +32,8 @@ pub(super) struct Pump {
     captured: Option<Pipe>,
     /// The log is read again from then on.
     gathered_at: Instant,
+    /// Bytes of the log since it was left alone.
+    gulp: usize,
     buffer: Vec<u8>,
     tail: VecDeque<u8>,
     first_error: FirstError,
@@ -44,6 +48,7 @@ impl Pump {
             log: Some(log),
             captured,
             gathered_at: Instant::now(),
+            gulp: 0,
             buffer: vec![0; CHUNK],
             tail: VecDeque::new(),
             first_error: FirstError::default(),
@@ -86,9 +91,11 @@ impl Pump {
     /// A chunk into the log; false if there is none now.
     fn take_log(&mut self) -> bool {
         let Some(chunk) = read(&mut self.log, &mut self.buffer) else {
-            self.gathered_at = Instant::now() + GATHER;
+            self.gathered_at = Instant::now() + if self.gulp < CHUNK { GATHER } else { GATHER_MUCH };
+            self.gulp = 0;
             return false;
         };
+        self.gulp += chunk.len();
         self.step.log(chunk);
         self.first_error.look_at(chunk);
         let kept = &chunk[chunk.len().saturating_sub(TAIL)..];

@@ -9,8 +9,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use meshstack_client::KeyRing;
@@ -34,7 +34,9 @@ pub struct FileJournal {
 
 struct Inner {
     folder: PathBuf,
-    seal: Seal,
+    /// Empty until the first write where the runner has no key and the folder has none yet: making
+    /// one costs two syncs, which a start need not wait for.
+    seal: Mutex<Option<Arc<Seal>>>,
     /// Distinguishes temporary files of writes that go on side by side.
     writes: AtomicU64,
     /// Held for as long as the process lives; the system lets go of it, whatever happens.
@@ -77,11 +79,12 @@ impl FileJournal {
         let failed = |source| OpenError::Io { folder: folder.display().to_string(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let lock = take_hold(folder)?;
-        let keys = if keys.is_empty() { vec![own_key(folder).map_err(failed)?] } else { keys };
+        let keys = if keys.is_empty() { read_own_key(folder).map_err(failed)?.into_iter().collect() } else { keys };
+        let seal = (!keys.is_empty()).then(|| Arc::new(Seal::new(&keys)));
         for leftover in files(folder, "tmp").map_err(failed)? {
             fs::remove_file(leftover).map_err(failed)?;
         }
-        let inner = Inner { folder: folder.to_owned(), seal: Seal::new(&keys), writes: AtomicU64::new(0), _lock: lock };
+        let inner = Inner { folder: folder.to_owned(), seal: Mutex::new(seal), writes: AtomicU64::new(0), _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -129,12 +132,23 @@ impl Journal for FileJournal {
 }
 
 impl Inner {
+    /// What entries are sealed with; a key is made if there is none.
+    fn seal(&self) -> io::Result<Arc<Seal>> {
+        let mut seal = self.seal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seal) = seal.as_ref() {
+            return Ok(Arc::clone(seal));
+        }
+        let made = Arc::new(Seal::new(&[make_own_key(&self.folder)?]));
+        *seal = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
     /// Writes beside the old entry and puts it in its place.
     fn write(&self, name: &str, plain: &[u8], durability: Durability) -> io::Result<()> {
         let temporary = self.folder.join(format!("{name}.{}.tmp", self.writes.fetch_add(1, Ordering::Relaxed)));
         let written = (|| {
             let mut file = private().create_new(true).open(&temporary)?;
-            file.write_all(&self.seal.seal(plain)?)?;
+            file.write_all(&self.seal()?.seal(plain)?)?;
             if durability == Durability::Synced {
                 file.sync_data()?;
             }
@@ -163,7 +177,7 @@ impl Inner {
     }
 
     fn read(&self, bytes: &[u8]) -> Result<Entry, String> {
-        let plain = Zeroizing::new(self.seal.open(bytes)?);
+        let plain = Zeroizing::new(self.seal().map_err(|e| e.to_string())?.open(bytes)?);
         serde_json::from_slice(&plain).map_err(|_| "it is of another version of the runner".to_owned())
     }
 }
@@ -210,23 +224,27 @@ fn take_hold(folder: &Path) -> Result<File, OpenError> {
     Ok(lock)
 }
 
-/// The key of a runner that has no private key.
-fn own_key(folder: &Path) -> io::Result<Zeroizing<[u8; 32]>> {
+/// The key of a runner that has no private key, if it was made already.
+fn read_own_key(folder: &Path) -> io::Result<Option<Zeroizing<[u8; 32]>>> {
     let path = folder.join(OWN_KEY);
-    match fs::read(&path) {
-        Ok(bytes) => {
-            let bytes = Zeroizing::new(bytes);
-            let key = <[u8; 32]>::try_from(bytes.as_slice());
-            key.map(Zeroizing::new).map_err(|_| io::Error::other(format!("{} is damaged", path.display())))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let key = Seal::fresh_key()?;
-            let mut file = private().create_new(true).open(&path)?;
-            file.write_all(key.as_slice())?;
-            file.sync_all()?;
-            File::open(folder)?.sync_all()?;
-            Ok(key)
-        }
-        Err(error) => Err(error),
-    }
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let key = <[u8; 32]>::try_from(bytes.as_slice());
+    key.map(|key| Some(Zeroizing::new(key))).map_err(|_| io::Error::other(format!("{} is damaged", path.display())))
+}
+
+/// Makes that key. It is on disk before anything is sealed with it.
+fn make_own_key(folder: &Path) -> io::Result<Zeroizing<[u8; 32]>> {
+    let key = Seal::fresh_key()?;
+    // Beside and then in place, so that a crash leaves no half of it.
+    let (path, temporary) = (folder.join(OWN_KEY), folder.join(format!("{OWN_KEY}.tmp")));
+    let mut file = private().create(true).truncate(true).open(&temporary)?;
+    file.write_all(key.as_slice())?;
+    file.sync_all()?;
+    fs::rename(&temporary, &path)?;
+    File::open(folder)?.sync_all()?;
+    Ok(key)
 }
