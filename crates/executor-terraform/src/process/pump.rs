@@ -81,9 +81,10 @@ impl Pump {
         while self.take_captured() {}
     }
 
-    /// Goes on to the end of the output.
+    /// Goes on to the end of the output. The program is over, so there is nothing to gather.
     pub(super) async fn take_all(&mut self) {
         while self.open() {
+            self.gathered_at = Instant::now();
             self.take_some().await;
         }
     }
