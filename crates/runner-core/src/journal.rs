@@ -102,8 +102,8 @@ pub enum Durability {
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
     /// Writes the entry of a run, in place of an earlier one. Called when a run is claimed, when its
-    /// executor is called, at each checkpoint and when it has ended, synced; and buffered before the
-    /// status of a step is reported. Never twice at a time for one run.
+    /// executor is called, at each checkpoint and when it has ended; and before the status of a step
+    /// is reported, buffered only. Never twice at a time for one run.
     async fn put(&self, entry: &Entry, durability: Durability) -> Result<(), JournalError>;
 
     /// Forgets a run: meshStack knows its end, or wants none.
@@ -173,7 +173,9 @@ impl RunJournal {
     }
 
     pub(crate) async fn started(&self) -> Result<(), JournalError> {
-        self.write(Durability::Synced, |entry| entry.stage = Stage::Started).await
+        self.write(Durability::Buffered, |entry| entry.stage = Stage::Started).await?;
+        self.sync();
+        Ok(())
     }
 
     pub(crate) async fn checkpoint(&self, value: Value) -> Result<(), JournalError> {
@@ -186,11 +188,25 @@ impl RunJournal {
     }
 
     pub(crate) async fn ended(&self, end: StatusPatch) -> Result<(), JournalError> {
-        self.write(Durability::Synced, |entry| {
+        self.write(Durability::Buffered, |entry| {
             entry.stage = Stage::Ended;
             entry.end = Some(end);
         })
-        .await
+        .await?;
+        self.sync();
+        Ok(())
+    }
+
+    /// Syncs the entry beside what goes on: neither a start nor an end waits for the disk. The death
+    /// of the process costs nothing meanwhile; that of the machine, within these milliseconds, makes
+    /// of a run what it was before. What must not happen twice has its own checkpoint.
+    fn sync(&self) {
+        let journal = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = journal.write(Durability::Synced, |_| {}).await {
+                tracing::warn!(%error, cause = %error.source, "the journal could not be synced");
+            }
+        });
     }
 
     pub(crate) async fn remove(&self) {

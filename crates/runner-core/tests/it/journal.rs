@@ -77,14 +77,11 @@ async fn a_run_is_noted_when_it_is_claimed_started_and_ended_and_forgotten_when_
     daemon.drain().await;
     let kept = notes.kept();
     let writes: Vec<_> = kept.writes.iter().map(|(_, stage, durability)| (*stage, *durability)).collect();
-    assert_eq!(
-        writes,
-        [
-            (Stage::Claimed, Durability::Synced),
-            (Stage::Started, Durability::Synced),
-            (Stage::Ended, Durability::Synced)
-        ]
-    );
+    assert_eq!(writes[0], (Stage::Claimed, Durability::Synced));
+    // A start and an end are synced beside what goes on, so these come when they come.
+    let awaited: Vec<_> = writes[1..].iter().filter(|(_, durability)| *durability == Durability::Buffered).collect();
+    assert_eq!(awaited, [&(Stage::Started, Durability::Buffered), &(Stage::Ended, Durability::Buffered)]);
+    assert!(writes[1..].iter().any(|(_, durability)| *durability == Durability::Synced));
     assert!(kept.entries.is_empty());
 }
 
