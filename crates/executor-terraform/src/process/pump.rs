@@ -16,8 +16,11 @@ const CHUNK: usize = 64 * 1024;
 /// After the pipe was emptied it is left alone for this long, so that a program that writes line by
 /// line is not read line by line: that costs more than all that is done with the lines.
 const GATHER: Duration = Duration::from_millis(40);
-/// The same after much was in it: it may fill up sooner, and the program would wait.
-const GATHER_MUCH: Duration = Duration::from_millis(4);
+/// The same after much was in it, since it may fill up sooner and the program would wait; and in the
+/// first moments, which is all that most programs take.
+const GATHER_SOON: Duration = Duration::from_millis(4);
+/// How long those first moments are.
+const FIRST_MOMENTS: Duration = Duration::from_secs(2);
 /// So many chunks are taken in one go.
 const CHUNKS_AT_ONCE: usize = 16;
 /// Of the end of the output, this many bytes are kept for messages.
@@ -32,6 +35,7 @@ pub(super) struct Pump {
     captured: Option<Pipe>,
     /// The log is read again from then on.
     gathered_at: Instant,
+    began: Instant,
     /// Bytes of the log since it was left alone.
     gulp: usize,
     buffer: Vec<u8>,
@@ -48,6 +52,7 @@ impl Pump {
             log: Some(log),
             captured,
             gathered_at: Instant::now(),
+            began: Instant::now(),
             gulp: 0,
             buffer: vec![0; CHUNK],
             tail: VecDeque::new(),
@@ -92,7 +97,9 @@ impl Pump {
     /// A chunk into the log; false if there is none now.
     fn take_log(&mut self) -> bool {
         let Some(chunk) = read(&mut self.log, &mut self.buffer) else {
-            self.gathered_at = Instant::now() + if self.gulp < CHUNK { GATHER } else { GATHER_MUCH };
+            let now = Instant::now();
+            let soon = self.gulp >= CHUNK || now < self.began + FIRST_MOMENTS;
+            self.gathered_at = now + if soon { GATHER_SOON } else { GATHER };
             self.gulp = 0;
             return false;
         };
