@@ -15,8 +15,11 @@ use crate::ca;
 /// A connection is given up after this time without a request, before a load balancer cuts it under a request.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
-/// HTTP clients, made when they are first needed.
-pub(crate) struct Connections {
+/// HTTP clients, made when they are first needed. They follow no redirects, ask the proxies of the environment for
+/// everything that is not on this machine, and trust the platform's authorities and the operator's.
+///
+/// Source: `protocol/configuration.md`, `CUSTOM_CA_CERTS_PATH`.
+pub struct Connections {
     ca_paths: Vec<PathBuf>,
     connect: Duration,
     /// By kind: TLS or not, through a proxy or not.
@@ -24,12 +27,14 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn new(ca_paths: Vec<PathBuf>, connect: Duration) -> Self {
+    /// Clients that also trust the certificates in these files, and in the files of these folders. `connect`: how long a
+    /// connection may take to be made.
+    pub fn new(ca_paths: Vec<PathBuf>, connect: Duration) -> Self {
         Self { ca_paths, connect, clients: Default::default() }
     }
 
-    /// The client for an address.
-    pub(crate) async fn client_for(&self, url: &Url) -> Result<&Client, reqwest::Error> {
+    /// The client for an address. An error: none can be made, because of certificates that the TLS library does not take.
+    pub async fn client_for(&self, url: &Url) -> Result<&Client, reqwest::Error> {
         // A proxy elsewhere cannot reach what listens on this machine only, so it is not asked.
         let proxied = !is_loopback(url);
         let tls = url.scheme() == "https" || (proxied && http_proxy_is_https());

@@ -25,6 +25,7 @@ mod status;
 pub use access::RunAccess;
 pub use client::Client;
 pub use config::{ClientConfig, ClientConfigError, Credentials};
+pub use connect::Connections;
 pub use crypto::{Certificate, DecryptError, KeyError, KeyPair, KeyRing, PrivateKey, generate_key_pair};
 pub use error::{ApiError, Problem};
 pub use run::{Behavior, ImplementationType, Input, InputType, RunFormatError, RunObject};

@@ -27,6 +27,15 @@ pub(crate) struct HandleState {
     pub(crate) resumable: bool,
     /// Whether it only waits to be given again by meshStack.
     pub(crate) kept: bool,
+    /// Whether it is handed over, and only watched.
+    pub(crate) watched: bool,
+}
+
+impl HandleState {
+    /// Whether nothing is left to do for it but to wait, which the next start can do as well.
+    pub(crate) fn parked(self) -> bool {
+        self.kept || self.watched
+    }
 }
 
 impl Handle {
@@ -35,7 +44,12 @@ impl Handle {
             access: Arc::new(Access::new(access)),
             stop: Stop::default(),
             leave: CancellationToken::new(),
-            state: Arc::new(Mutex::new(HandleState { phase: Phase::Claimed, resumable: true, kept: false })),
+            state: Arc::new(Mutex::new(HandleState {
+                phase: Phase::Claimed,
+                resumable: true,
+                kept: false,
+                watched: false,
+            })),
         }
     }
 
@@ -49,6 +63,10 @@ impl Handle {
 
     pub(crate) fn set_kept(&self, kept: bool) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).kept = kept;
+    }
+
+    pub(crate) fn set_watched(&self, watched: bool) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).watched = watched;
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {
@@ -88,6 +106,16 @@ impl Active {
     /// How many runs only wait to be given again.
     pub(crate) fn kept(&self) -> usize {
         self.handles().iter().filter(|handle| handle.state().kept).count()
+    }
+
+    /// How many runs are handed over and watched.
+    pub(crate) fn watched(&self) -> usize {
+        self.handles().iter().filter(|handle| handle.state().watched).count()
+    }
+
+    /// How many runs need this process: neither kept nor watched.
+    pub(crate) fn busy(&self) -> usize {
+        self.handles().iter().filter(|handle| !handle.state().parked()).count()
     }
 
     pub(crate) fn len(&self) -> usize {

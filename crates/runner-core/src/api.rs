@@ -14,6 +14,8 @@ pub trait RunApi: Send + Sync + 'static {
     async fn register(&self, run: &RunAccess, body: &SourceRegistration) -> Result<(), ApiError>;
     /// Reports.
     async fn patch(&self, run: &RunAccess, patch: &StatusPatch) -> Result<PatchAnswer, ApiError>;
+    /// Reads the run as meshStack has it now, for its status.
+    async fn read_run(&self, run: &RunAccess) -> Result<RunObject, ApiError>;
     /// Fetches a saved plan to a file; gives its length in bytes.
     async fn download_plan(&self, run: &RunAccess, href: &str, to: &Path) -> Result<u64, ApiError>;
     /// Hands a saved plan over.
@@ -32,6 +34,10 @@ impl RunApi for Client {
 
     async fn patch(&self, run: &RunAccess, patch: &StatusPatch) -> Result<PatchAnswer, ApiError> {
         Client::patch(self, run, patch).await
+    }
+
+    async fn read_run(&self, run: &RunAccess) -> Result<RunObject, ApiError> {
+        Client::read_run(self, run).await
     }
 
     async fn download_plan(&self, run: &RunAccess, href: &str, to: &Path) -> Result<u64, ApiError> {

@@ -3,15 +3,16 @@
 use std::future::Future;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use meshstack_client::Secret;
 use serde::Serialize;
 
 use crate::active::Handle;
 use crate::directory::Directory;
 use crate::journal::RunJournal;
 use crate::mask::Masker;
-use crate::progress::Progress;
+use crate::progress::{ExternalRun, Progress};
 use crate::runner::Shared;
 use crate::{Failure, Run, Step, StepSpec, Stop, Stopped};
 
@@ -24,18 +25,30 @@ pub struct RunContext {
     journal: RunJournal,
     shared: Arc<Shared>,
     directory: OnceLock<Directory>,
+    /// Everything that is masked in what this run says.
+    hidden: Mutex<Vec<Secret>>,
 }
 
 impl RunContext {
     pub(crate) fn new(
         run: Run,
+        secrets: Vec<Secret>,
         handle: Handle,
         resumes: bool,
         progress: Arc<Progress>,
         journal: RunJournal,
         shared: Arc<Shared>,
     ) -> Self {
-        Self { run, handle, resumes, progress, journal, shared, directory: OnceLock::new() }
+        Self {
+            run,
+            handle,
+            resumes,
+            progress,
+            journal,
+            shared,
+            directory: OnceLock::new(),
+            hidden: Mutex::new(secrets),
+        }
     }
 
     /// The run.
@@ -58,6 +71,23 @@ impl RunContext {
     pub fn add_step(&self, spec: &StepSpec) -> Step {
         self.progress.ensure_step(&spec.id, Some(&spec.display_name));
         Step { id: spec.id.clone(), progress: Arc::clone(&self.progress) }
+    }
+
+    /// Where the work goes on, as the platform calls it and as a link: meshStack shows it beside the
+    /// run. Of use as long as the run is not registered, see
+    /// [`Executor::names_external_run`](crate::Executor::names_external_run).
+    pub fn external_run(&self, id: Option<&str>, url: Option<&str>) {
+        self.progress.set_external(ExternalRun { id: id.map(str::to_owned), url: url.map(str::to_owned) });
+    }
+
+    /// Masks one more secret, from now on, in everything that this run says: a token that the platform
+    /// gave, for instance.
+    pub fn hide(&self, secret: &Secret) {
+        let mut hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        if hidden.iter().all(|known| known.expose() != secret.expose()) {
+            hidden.push(secret.clone());
+            self.progress.set_masker(Masker::new(hidden.iter().map(Secret::expose)));
+        }
     }
 
     /// A sentence on the run as a whole, for people; the last one stands.

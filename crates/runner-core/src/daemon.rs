@@ -18,7 +18,7 @@ use crate::reporter::cause;
 use crate::retry::{Backoff, jittered};
 use crate::runner::{Runner, Shared};
 use crate::secrets::Sealed;
-use crate::{Failure, Shutdown, StopReason};
+use crate::{Failure, Run, Shutdown, StopReason};
 
 /// meshStack calls a runner silent after five minutes without a claim. When everything is full for
 /// this long, one more run is claimed and waits. Source: `protocol/run-api.md`, "Claim a run".
@@ -84,21 +84,28 @@ impl Runner {
 
 impl Daemon {
     async fn recover(&mut self) {
-        let entries = self.shared.journal.load().await.unwrap_or_else(|error| {
+        let found = self.shared.journal.load().await.unwrap_or_else(|error| {
             tracing::error!(%error, cause = cause(&error), "the journal cannot be read; runs of an earlier process are lost");
             Vec::new()
         });
-        for found in entries {
+        let mut entries = Vec::new();
+        for found in found {
             match found {
                 Found::Entry(entry) => match RunObject::from_value(entry.run.clone()) {
-                    Ok(object) => {
-                        tracing::info!(run = object.uuid(), stage = ?entry.stage, "taking up a run of an earlier process");
-                        self.start(object, Mode::Recovered(entry));
-                    }
+                    Ok(object) => entries.push((object, entry)),
                     Err(error) => self.lost(entry.run_uuid, error.to_string()),
                 },
                 Found::Damaged { run_uuid, reason } => self.lost(run_uuid, reason),
             }
+        }
+        // All of them, before any goes on.
+        for (object, entry) in &entries {
+            let run = Run::undecrypted(object.clone());
+            entry.checkpoint.iter().chain(&entry.watch).for_each(|noted| self.shared.executors.recall(&run, noted));
+        }
+        for (object, entry) in entries {
+            tracing::info!(run = object.uuid(), stage = ?entry.stage, "taking up a run of an earlier process");
+            self.start(object, Mode::Recovered(entry));
         }
     }
 
@@ -253,15 +260,17 @@ impl Daemon {
         if self.tasks.is_empty() {
             return Drained { left_behind: 0 };
         }
-        tracing::info!(runs = self.tasks.len(), grace = ?self.shared.shutdown_grace, "shutting down");
-        // Nothing can be done for runs that wait to be given again.
-        for handle in self.shared.active.handles().iter().filter(|handle| handle.state().kept) {
+        tracing::info!(runs = self.shared.active.busy(), grace = ?self.shared.shutdown_grace, "shutting down");
+        // Nothing can be done for runs that wait to be given again, and those that are watched wait for the next start.
+        for handle in self.shared.active.handles().iter().filter(|handle| handle.state().parked()) {
             handle.leave.cancel();
         }
         let grace = self.shared.shutdown_grace;
         if self.all_done_within(grace, shutdown).await {
             return Drained { left_behind: 0 };
         }
+        // Counted before they are told to leave: those that can may be gone at once.
+        let cut_off = self.shared.active.busy();
         let durable = self.shared.journal.is_durable();
         for handle in self.shared.active.handles() {
             if durable && handle.state().resumable {
@@ -272,8 +281,13 @@ impl Daemon {
         }
         // Each executor's own grace bounds its stop; what is left after it is the delivery of ends.
         let longest = self.shared.executors.longest_stop_grace();
-        self.all_done_within(longest + DELIVERY_GRACE, shutdown).await;
-        let left_behind = self.tasks.len();
+        let at_once = shutdown.is_at_once();
+        let all_done = self.all_done_within(longest + DELIVERY_GRACE, shutdown).await;
+        let left_behind = match (at_once, all_done) {
+            (true, _) => cut_off,
+            (false, true) => 0,
+            (false, false) => self.shared.active.busy(),
+        };
         if left_behind > 0 {
             tracing::error!(runs = left_behind, durable, "runs are left without a report of their end");
         }

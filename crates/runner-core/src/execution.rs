@@ -83,7 +83,7 @@ impl Execution {
         });
         // What the executor says of a stop is a consequence; the person who ordered wants the reason.
         match (result, self.stop.reason()) {
-            (Err(failure), Some(reason)) => Err(Failure::because(reason.user_message(), failure.into_cause())),
+            (Err(failure), Some(reason)) => Err(failure.overridden_by(reason.user_message())),
             (result, _) => result,
         }
     }

@@ -66,6 +66,35 @@ pub trait Executor: Send + Sync + 'static {
         Err(Failure::interrupted())
     }
 
+    /// Watches over a run that was handed over with [`Outcome::HandedOver`] and a checkpoint, without
+    /// taking up a slot: again after every restart of the runner, from that checkpoint.
+    ///
+    /// `Ok`: there is nothing to say, the pipeline ended well or the run is over. An error: the
+    /// pipeline is dead, and the run is reported FAILED with it, unless meshStack knows an end by then.
+    /// Nothing else that is said meanwhile is reported.
+    ///
+    /// [`RunContext::stop`] is cancelled with [`Aborted`](crate::StopReason::Aborted) or
+    /// [`RunOver`](crate::StopReason::RunOver) when meshStack says so, and with
+    /// [`TokenExpires`](crate::StopReason::TokenExpires) shortly before nothing could be reported any
+    /// more. A shutdown drops the future.
+    async fn watch(&self, ctx: &RunContext, checkpoint: Value) -> Result<(), Failure> {
+        let _ = (ctx, checkpoint);
+        Ok(())
+    }
+
+    /// Told at start of each run of an earlier process that has a checkpoint, before any of them goes
+    /// on: so that it knows which of the platform's runs are taken.
+    fn recall(&self, run: &Run, checkpoint: &Value) {
+        let _ = (run, checkpoint);
+    }
+
+    /// Whether it says soon after its start where the work goes on
+    /// ([`RunContext::external_run`]). meshStack takes that link with the registration only, so then
+    /// the registration waits for it, for [5 s](crate::REGISTRATION_WAITS) at most.
+    fn names_external_run(&self) -> bool {
+        false
+    }
+
     /// Whether carrying a run out twice is as good as once, so that after a crash it is simply
     /// started anew. Such runs need no checkpoint.
     fn repeatable(&self) -> bool {
@@ -124,7 +153,11 @@ pub enum Outcome {
     /// A preview is made; nothing was changed.
     Previewed(Preview),
     /// A pipeline has taken over and reports the end itself: our last word is `IN_PROGRESS`.
-    HandedOver,
+    HandedOver {
+        /// A checkpoint for [`Executor::watch`], which then speaks up if the pipeline dies without a
+        /// word. `None`: nobody watches.
+        watch: Option<Value>,
+    },
     /// The same for a preview: plan and finding are reported together with the last word.
     HandedOverPreview(Preview),
 }

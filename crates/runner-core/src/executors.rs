@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshstack_client::{Behavior, ImplementationType};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::{Executor, Failure, Run, Serves, StepSpec};
@@ -63,6 +64,17 @@ impl Executors {
     /// The longest time that one of them needs to stop a run.
     pub(crate) fn longest_stop_grace(&self) -> Duration {
         self.0.iter().map(|r| r.executor.stop_grace()).max().unwrap_or_default()
+    }
+
+    /// Tells the executor of a run what an earlier process noted of it.
+    pub(crate) fn recall(&self, run: &Run, noted: &Value) {
+        if let Some(registered) = self.for_type(&run.implementation_type()) {
+            // The executor's code: a panic in it must not keep the runner from starting.
+            let told = catch_unwind(AssertUnwindSafe(|| registered.executor.recall(run, noted)));
+            if let Err(panic) = told {
+                tracing::error!(panic = panic_text(panic.as_ref()), "an executor failed to recall a run");
+            }
+        }
     }
 
     fn for_type(&self, wanted: &ImplementationType) -> Option<&Registered> {

@@ -11,18 +11,27 @@ use crate::StopReason;
 /// The source goes to the platform team, in the step's log. Both are masked before they leave.
 pub struct Failure {
     user_message: String,
+    step: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Failure {
     /// A failure with nothing below it.
     pub fn new(user_message: impl Into<String>) -> Self {
-        Self { user_message: user_message.into(), source: None }
+        Self { user_message: user_message.into(), step: None, source: None }
     }
 
     /// A failure with its cause.
     pub fn because(user_message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { user_message: user_message.into(), source: Some(source.into()) }
+        Self { user_message: user_message.into(), step: None, source: Some(source.into()) }
+    }
+
+    /// Which step carries the message. Otherwise it is the one under way, else the first that has
+    /// failed, else the first not begun.
+    #[must_use]
+    pub fn on_step(mut self, id: impl Into<String>) -> Self {
+        self.step = Some(id.into());
+        self
     }
 
     /// The run was cut off by a restart of the runner.
@@ -36,6 +45,17 @@ impl Failure {
     /// The sentence for the person who ordered.
     pub fn user_message(&self) -> &str {
         &self.user_message
+    }
+
+    /// The step that [`on_step`](Self::on_step) named.
+    pub fn step(&self) -> Option<&str> {
+        self.step.as_deref()
+    }
+
+    /// The failure as a consequence of another reason, which is what the person who ordered wants.
+    pub(crate) fn overridden_by(self, user_message: String) -> Self {
+        let step = self.step.clone();
+        Self { step, ..Self::because(user_message, self.into_cause()) }
     }
 
     /// The failure as the cause of another: its message, and what lies below it.
@@ -61,7 +81,10 @@ impl Failure {
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Failure").field("user_message", &self.user_message).finish_non_exhaustive()
+        f.debug_struct("Failure")
+            .field("user_message", &self.user_message)
+            .field("step", &self.step)
+            .finish_non_exhaustive()
     }
 }
 

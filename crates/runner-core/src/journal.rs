@@ -33,12 +33,23 @@ pub struct Entry {
     pub steps: Vec<NotedStep>,
     /// The end that meshStack has not taken yet.
     pub end: Option<StatusPatch>,
+    /// The executor's checkpoint for watching over a run that is handed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Value>,
 }
 
 impl Entry {
     /// A run that was just claimed.
     pub fn new(run_uuid: impl Into<String>, run: Value) -> Self {
-        Self { run_uuid: run_uuid.into(), run, stage: Stage::Claimed, checkpoint: None, steps: Vec::new(), end: None }
+        Self {
+            run_uuid: run_uuid.into(),
+            run,
+            stage: Stage::Claimed,
+            checkpoint: None,
+            steps: Vec::new(),
+            end: None,
+            watch: None,
+        }
     }
 }
 
@@ -52,6 +63,8 @@ pub enum Stage {
     Started,
     /// It has ended; only the report is left.
     Ended,
+    /// It is handed over, as meshStack knows, and watched.
+    HandedOver,
 }
 
 /// A step as meshStack was told of it.
@@ -187,14 +200,25 @@ impl RunJournal {
         self.write(Durability::Buffered, |entry| entry.steps = steps).await
     }
 
-    pub(crate) async fn ended(&self, end: StatusPatch) -> Result<(), JournalError> {
+    /// The end, and how to watch over what comes after it.
+    pub(crate) async fn ended(&self, end: StatusPatch, watch: Option<Value>) -> Result<(), JournalError> {
         self.write(Durability::Buffered, |entry| {
             entry.stage = Stage::Ended;
             entry.end = Some(end);
+            entry.watch = watch;
         })
         .await?;
         self.sync();
         Ok(())
+    }
+
+    /// meshStack knows of the hand-over.
+    pub(crate) async fn handed_over(&self) -> Result<(), JournalError> {
+        self.write(Durability::Buffered, |entry| {
+            entry.stage = Stage::HandedOver;
+            entry.end = None;
+        })
+        .await
     }
 
     /// Syncs the entry beside what goes on: neither a start nor an end waits for the disk. The death

@@ -6,6 +6,7 @@
 //!    └────────────┴────────────────▶├▶ Failed
 //!                                   └▶ Aborted
 //! ```
+//! A run that was handed over and is watched may still turn Failed or Aborted.
 
 use meshstack_client::StepStatus;
 
@@ -64,15 +65,15 @@ impl Phase {
             (Self::Registered, Start) => Ok(Self::Running),
             (Self::Running, Succeed) => Ok(Self::Succeeded),
             (Self::Running, HandOver) => Ok(Self::HandedOver),
-            (Self::Claimed | Self::Registered | Self::Running, Fail) => Ok(Self::Failed),
-            (Self::Claimed | Self::Registered | Self::Running, Abort) => Ok(Self::Aborted),
+            (Self::Claimed | Self::Registered | Self::Running | Self::HandedOver, Fail) => Ok(Self::Failed),
+            (Self::Claimed | Self::Registered | Self::Running | Self::HandedOver, Abort) => Ok(Self::Aborted),
             (phase, event) => Err(IllegalTransition { phase, event }),
         }
     }
 
     /// Whether nothing more can happen.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::HandedOver | Self::Aborted)
+        matches!(self, Self::Succeeded | Self::Failed | Self::Aborted)
     }
 }
 
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn every_unfinished_phase_can_fail_and_be_aborted() {
-        for phase in [Phase::Claimed, Phase::Registered, Phase::Running] {
+        for phase in [Phase::Claimed, Phase::Registered, Phase::Running, Phase::HandedOver] {
             assert_eq!(phase.after(Event::Fail), Ok(Phase::Failed));
             assert_eq!(phase.after(Event::Abort), Ok(Phase::Aborted));
         }

@@ -66,6 +66,12 @@ impl StepLog {
         }
     }
 
+    /// Masks what comes from here on with this one.
+    pub(crate) fn mask_with(&mut self, masker: &Masker) {
+        self.finish_line();
+        self.mask = masker.stream();
+    }
+
     /// Takes in what is held back: the source has ended. (Called in the middle of one, a secret that is just being
     /// written would be missed.)
     pub(crate) fn finish_line(&mut self) {

@@ -8,20 +8,22 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt as _;
-use meshstack_client::{Problem, RunObject, Secret};
+use meshstack_client::{Problem, RunObject, RunStatus, Secret};
+use serde_json::Value;
 
 use crate::active::Handle;
 use crate::execution::{Execution, Start};
 use crate::executors::{Registered, panic_text};
-use crate::journal::{Entry, RunJournal};
+use crate::journal::{Entry, RunJournal, Stage};
 use crate::lifecycle::Event;
 use crate::mask::Masker;
 use crate::progress::Progress;
-use crate::report::{Ended, Report, mistake, report_lost};
+use crate::report::{Ended, Note, Report, mistake, report_lost};
 use crate::reporter::{End, Registration, Reporter, cause};
 use crate::room::RoomTaken;
 use crate::runner::Shared;
-use crate::secrets::{self, Sealed};
+use crate::secrets::{self, Opened, Sealed};
+use crate::watching::Watch;
 use crate::{Failure, Outcome, Preview, Run, RunContext, SecretsWanted, StopReason, Stopped, token};
 
 /// One claimed run.
@@ -84,19 +86,34 @@ impl OneRun {
         if let Mode::Recovered(entry) = &self.mode {
             report.progress.restore(&entry.steps);
             if let Some(end) = entry.end.clone() {
-                return report.deliver(&mut reporter, End::Earlier(end), &mut self.room, false).await;
+                let watch = entry.watch.clone();
+                let earlier = End::Earlier(end);
+                return match report.deliver(&mut reporter, earlier, &mut self.room, Note::Needless, watch).await {
+                    Ended::ToWatch(checkpoint) => {
+                        self.watch(assignment.executor, checkpoint, &report, &mut reporter).await
+                    }
+                    ended => ended,
+                };
+            }
+            if let (Stage::HandedOver, Some(checkpoint)) = (entry.stage, entry.watch.clone()) {
+                report.advance(Event::HandOver);
+                return self.watch(assignment.executor, checkpoint, &report, &mut reporter).await;
             }
         }
 
+        let waits_for_link = assignment.executor.as_ref().is_ok_and(|r| r.executor.names_external_run());
         // The disk, the network and RSA take milliseconds each: side by side.
         let wanted = assignment.executor.as_ref().map_or(SecretsWanted::AsTheyCame, |r| r.executor.secrets());
-        let (mut registered, opened, ()) =
-            tokio::join!(self.register(&mut reporter), self.open(wanted), self.note_claim(&report.journal));
+        let (mut registered, opened, ()) = tokio::join!(
+            self.register(&mut reporter, waits_for_link),
+            self.open(wanted),
+            self.note_claim(&report.journal)
+        );
         while let Registration::Refused(error) = &registered
             && matches!(self.mode, Mode::Recovered(_))
             && report.given_again(error, "everything", &reporter, &mut self.room).await
         {
-            registered = self.register(&mut reporter).await;
+            registered = self.register(&mut reporter, false).await;
         }
         // What may be repeated, or is not carried out at all, need not be asked about: the answer to its end tells.
         let harmless = assignment.executor.as_ref().map_or(true, |r| r.executor.repeatable());
@@ -108,21 +125,16 @@ impl OneRun {
             let known = opened.secrets.iter().chain(&self.shared.secrets);
             report.progress.set_masker(Masker::new(known.map(Secret::expose)));
         }
-        let prepared = match (assignment.executor, opened) {
-            (Ok(registered), Ok(opened)) => {
-                for warning in &opened.warnings {
-                    tracing::warn!(warning, "an input is not as it should be");
-                }
-                Ok((registered, opened.run))
-            }
+        let watcher = assignment.executor.as_ref().ok().cloned();
+        let result = match (assignment.executor, opened) {
+            (Ok(registered), Ok(opened)) => self.execute(registered, opened, &report, &mut reporter).await,
             (Err(failure), _) | (_, Err(failure)) => Err(failure),
         };
-        let result = match prepared {
-            Ok((registered, run)) => self.execute(registered, run, &report, &mut reporter).await,
-            Err(failure) => Err(failure),
-        };
-        let ended = report.finish(result, &mut self, &mut reporter).await;
-        match ended {
+        match report.finish(result, &mut self, &mut reporter).await {
+            Ended::ToWatch(checkpoint) => {
+                let watcher = watcher.ok_or_else(Failure::interrupted);
+                self.watch(watcher, checkpoint, &report, &mut reporter).await
+            }
             Ended::Undelivered(reason) if harmless && matches!(self.mode, Mode::Single { .. }) => {
                 Ended::NotStarted(reason)
             }
@@ -145,8 +157,9 @@ impl OneRun {
         }
     }
 
-    async fn register(&self, reporter: &mut Reporter) -> Registration {
+    async fn register(&self, reporter: &mut Reporter, waits_for_link: bool) -> Registration {
         match self.mode {
+            Mode::Claimed if waits_for_link => reporter.put_off_registration(),
             Mode::Single { patience } => {
                 let register = reporter.register(&self.handle.stop);
                 tokio::time::timeout(patience, register).await.unwrap_or(Registration::Unreachable)
@@ -174,6 +187,10 @@ impl OneRun {
     ) -> Option<Ended> {
         let stopped = self.handle.stop.reason().is_some();
         let refused = match registered {
+            Registration::PutOff => {
+                report.advance(Event::Register);
+                return None;
+            }
             Registration::Done if matches!(self.mode, Mode::Claimed) || (harmless && !stopped) => {
                 report.advance(Event::Register);
                 return None;
@@ -225,10 +242,13 @@ impl OneRun {
     async fn execute(
         &mut self,
         registered: Registered,
-        run: Run,
+        opened: Opened,
         report: &Report,
         reporter: &mut Reporter,
     ) -> Result<Outcome, Failure> {
+        for warning in &opened.warnings {
+            tracing::warn!(warning, "an input is not as it should be");
+        }
         let start = match &self.mode {
             Mode::Recovered(entry) => match Start::after_restart(entry, registered.executor.as_ref()) {
                 Some(start) => start,
@@ -263,8 +283,19 @@ impl OneRun {
         }
         self.handle.set_resumable(self.repeatable);
         report.advance(Event::Start);
+        let ctx = self.context_for(opened, &registered, report);
+        let access = Arc::clone(&self.handle.access);
+        Execution { executor: registered.executor, access, stop }.follow(start, ctx, reporter).await
+    }
+}
+
+impl OneRun {
+    fn context_for(&mut self, opened: Opened, registered: &Registered, report: &Report) -> Arc<RunContext> {
+        let mut secrets = opened.secrets;
+        secrets.extend(self.shared.secrets.iter().cloned());
         let ctx = Arc::new(RunContext::new(
-            run,
+            opened.run,
+            secrets,
             self.handle.clone(),
             registered.executor.resumes(),
             Arc::clone(&report.progress),
@@ -272,12 +303,48 @@ impl OneRun {
             Arc::clone(&self.shared),
         ));
         self.context = Some(Arc::clone(&ctx));
-        let access = Arc::clone(&self.handle.access);
-        Execution { executor: registered.executor, access, stop }.follow(start, ctx, reporter).await
+        ctx
     }
-}
 
-impl OneRun {
+    /// Watches over the run that was handed over.
+    async fn watch(
+        mut self,
+        registered: Result<Registered, Failure>,
+        checkpoint: Value,
+        report: &Report,
+        reporter: &mut Reporter,
+    ) -> Ended {
+        self.room.take();
+        let opened = match (&registered, &self.context) {
+            (Ok(_), Some(_)) | (Err(_), _) => None,
+            (Ok(registered), None) => Some(self.open(registered.executor.secrets()).await),
+        };
+        let (ctx, registered) = match (registered, opened, self.context.clone()) {
+            (Ok(registered), None, Some(ctx)) => (ctx, registered),
+            (Ok(registered), Some(Ok(opened)), _) => {
+                let known = opened.secrets.iter().chain(&self.shared.secrets);
+                report.progress.set_masker(Masker::new(known.map(Secret::expose)));
+                (self.context_for(opened, &registered, report), registered)
+            }
+            (Err(failure), _, _) | (_, Some(Err(failure)), _) => {
+                tracing::warn!(
+                    reason = failure.user_message(),
+                    "a run that was handed over cannot be watched any more"
+                );
+                report.journal.remove().await;
+                return Ended::Reported(RunStatus::InProgress);
+            }
+            (Ok(_), None, None) => return Ended::Reported(RunStatus::InProgress),
+        };
+        let watch = Watch {
+            executor: registered.executor,
+            shared: Arc::clone(&self.shared),
+            handle: self.handle.clone(),
+            checkpoint,
+        };
+        watch.over(ctx, report, reporter).await
+    }
+
     /// Hands a saved plan in: to where meshStack asks for it, else as text for the last report.
     pub(crate) async fn hand_in(&self, preview: &Preview) -> Result<Option<String>, Failure> {
         const MESSAGE: &str = "The saved plan could not be handed to meshStack. Start the preview again.";

@@ -7,11 +7,11 @@ use meshstack_client::{Output, RunStatus, StatusPatch, StepPatch, StepRegistrati
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
-use crate::StepSpec;
 use crate::journal::NotedStep;
 use crate::lifecycle::step_may_become;
 use crate::log::StepLog;
 use crate::mask::Masker;
+use crate::{Failure, StepSpec};
 
 /// A log of up to this many bytes is sent every second; a longer one less often in proportion, so
 /// that what a run sends stays bounded however much it logs.
@@ -31,8 +31,17 @@ struct State {
     masker: Masker,
     steps: Vec<StepState>,
     summary: Option<String>,
+    /// Where the work goes on: told with the registration.
+    external: ExternalRun,
     /// Counts changes that people wait for: statuses, messages, outputs.
     urgent: u64,
+}
+
+/// A run as the platform calls it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ExternalRun {
+    pub(crate) id: Option<String>,
+    pub(crate) url: Option<String>,
 }
 
 struct StepState {
@@ -83,7 +92,7 @@ pub(crate) enum Pending {
 
 impl Progress {
     pub(crate) fn new(masker: Masker, steps: &[StepSpec]) -> Self {
-        let mut state = State { masker, steps: Vec::new(), summary: None, urgent: 0 };
+        let mut state = State { masker, steps: Vec::new(), summary: None, external: ExternalRun::default(), urgent: 0 };
         for spec in steps {
             state.step(&spec.id, Some(&spec.display_name));
         }
@@ -192,6 +201,18 @@ impl Progress {
         self.changed.notify_one();
     }
 
+    pub(crate) fn set_external(&self, external: ExternalRun) {
+        let mut state = self.lock();
+        state.external = external;
+        state.urgent += 1;
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn external(&self) -> ExternalRun {
+        self.lock().external.clone()
+    }
+
     /// The steps as they are registered, and what meshStack then knows of them.
     pub(crate) fn registration(&self) -> (Vec<StepRegistration>, Acknowledged) {
         let state = self.lock();
@@ -255,22 +276,22 @@ impl Progress {
         }
     }
 
-    /// From now on texts are masked with this one. Called before anything was logged.
+    /// From now on texts are masked with this one.
     pub(crate) fn set_masker(&self, masker: Masker) {
         let mut state = self.lock();
         for step in &mut state.steps {
-            if step.log.is_empty() {
-                step.log = StepLog::new(&masker);
-            }
+            step.log.mask_with(&masker);
         }
         state.masker = masker;
     }
 
-    /// Marks the failure: on the step under way (else the first one not begun, else the last), with
-    /// its message and cause; the steps after it fail because of it.
-    pub(crate) fn fail(&self, message: &str, causes: &str) {
+    /// Marks the failure: on the step that it names (else the one under way, else the first one that
+    /// failed, else the first one not begun, else the last), with its message and cause; open steps
+    /// after it fail because of it.
+    pub(crate) fn fail(&self, failure: &Failure) {
+        let (message, causes) = (failure.user_message(), failure.causes());
         let mut state = self.lock();
-        let at = state.failing_step();
+        let at = state.failing_step(failure.step());
         let masked = state.masker.mask(message).into_owned();
         for step in &mut state.steps[at..] {
             step.log.finish_line();
@@ -278,14 +299,18 @@ impl Progress {
         let Some((failed, after)) = state.steps[at..].split_first_mut() else { return };
         failed.status = StepStatus::Failed;
         failed.user_message = Some(masked.clone());
-        let reason = if causes.is_empty() { message } else { causes };
+        let reason = if causes.is_empty() { message } else { &causes };
         failed.log.push(reason.as_bytes());
         failed.log.push(b"\n");
         failed.log.finish_line();
         let open = |step: &&mut StepState| matches!(step.status, StepStatus::Pending | StepStatus::InProgress);
         for step in after.iter_mut().filter(open) {
+            let why: &[u8] = match step.status {
+                StepStatus::Pending => b"Not carried out: an earlier step failed.\n",
+                _ => b"Not followed to its end: the run failed.\n",
+            };
             step.status = StepStatus::Failed;
-            step.log.push(b"Not carried out: an earlier step failed.\n");
+            step.log.push(why);
             step.log.finish_line();
         }
         state.summary = Some(masked);
@@ -348,9 +373,12 @@ impl State {
         &mut self.steps[at]
     }
 
-    fn failing_step(&mut self) -> usize {
+    fn failing_step(&mut self, named: Option<&str>) -> usize {
         if self.steps.is_empty() {
             self.step("validation", Some("Validation"));
+        }
+        if let Some(at) = named.and_then(|id| self.steps.iter().position(|step| step.spec.id == id)) {
+            return at;
         }
         let first = |status| self.steps.iter().position(|step| step.status == status);
         first(StepStatus::InProgress)

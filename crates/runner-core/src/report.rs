@@ -40,6 +40,17 @@ pub(crate) enum Ended {
     Undelivered(String),
     /// Nothing was started, and meshStack may give the run to somebody else.
     NotStarted(String),
+    /// Handed over, as meshStack knows; to be watched from this checkpoint.
+    ToWatch(Value),
+}
+
+/// Whether an end goes into the journal before it is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// It must survive a crash.
+    Needed,
+    /// It is there already, or carrying the run out again gives the same end.
+    Needless,
 }
 
 /// What is needed to report the end of a run.
@@ -111,15 +122,22 @@ impl Report {
         if unwanted(reporter) {
             return self.give_up().await;
         }
+        let mut watch = None;
         let end = match result {
-            Ok(outcome) => self.end_of(outcome, run, reporter).await,
+            Ok(mut outcome) => {
+                if let Outcome::HandedOver { watch: checkpoint } = &mut outcome {
+                    watch = checkpoint.take();
+                }
+                self.end_of(outcome, run, reporter).await
+            }
             Err(failure) => Err(failure),
         };
         if unwanted(reporter) {
             return self.give_up().await;
         }
         let end = end.unwrap_or_else(|failure| self.failed(&failure));
-        self.deliver(reporter, end, &mut run.room, !run.repeatable).await
+        let note = if run.repeatable { Note::Needless } else { Note::Needed };
+        self.deliver(reporter, end, &mut run.room, note, watch).await
     }
 
     /// The end that an outcome makes.
@@ -127,7 +145,7 @@ impl Report {
         let (event, status, preview) = match outcome {
             Outcome::Succeeded => (Event::Succeed, RunStatus::Succeeded, None),
             Outcome::Previewed(preview) => (Event::Succeed, RunStatus::Succeeded, Some(preview)),
-            Outcome::HandedOver => (Event::HandOver, RunStatus::InProgress, None),
+            Outcome::HandedOver { .. } => (Event::HandOver, RunStatus::InProgress, None),
             Outcome::HandedOverPreview(preview) => (Event::HandOver, RunStatus::InProgress, Some(preview)),
         };
         let (artifact, changes_detected) = match preview {
@@ -144,7 +162,7 @@ impl Report {
     }
 
     /// The end that a failure makes.
-    fn failed(&self, failure: &Failure) -> End {
+    pub(crate) fn failed(&self, failure: &Failure) -> End {
         let masker = self.progress.masker();
         let causes = failure.causes();
         tracing::warn!(
@@ -152,7 +170,7 @@ impl Report {
             cause = %masker.mask(&causes),
             "the run failed"
         );
-        self.progress.fail(failure.user_message(), &causes);
+        self.progress.fail(failure);
         self.advance(Event::Fail);
         End::new(RunStatus::Failed)
     }
@@ -167,20 +185,23 @@ impl Report {
         delivery.await
     }
 
-    /// Notes the end, and delivers it for as long as it takes.
-    ///
-    /// Where carrying the run out again gives the same end, it need not be noted.
+    /// Notes the end, and delivers it for as long as it takes. `watch`: what comes after a hand-over.
     pub(crate) async fn deliver(
         &self,
         reporter: &mut Reporter,
         end: End,
         room: &mut Option<RoomTaken>,
-        note: bool,
+        note: Note,
+        watch: Option<Value>,
     ) -> Ended {
         self.handle.set_resumable(true);
         let patch = reporter.last_patch(&end);
         let status = patch.status;
-        if note && let Err(error) = self.journal.ended(patch).await {
+        // Nobody stays to watch over the one run of a process that ends with it.
+        let watch = watch.filter(|_| self.keeps);
+        if note == Note::Needed
+            && let Err(error) = self.journal.ended(patch, watch.clone()).await
+        {
             tracing::error!(%error, cause = cause(&error), "the end of the run could not be noted");
             self.handle.set_resumable(false);
         }
@@ -197,11 +218,21 @@ impl Report {
                 _ => break delivered,
             }
         };
+        if let (Delivery::Accepted, Some(checkpoint)) = (&delivered, watch) {
+            if let Err(error) = self.journal.handed_over().await {
+                tracing::warn!(%error, cause = cause(&error), "the hand-over of the run could not be noted");
+            }
+            return Ended::ToWatch(checkpoint);
+        }
         self.journal.remove().await;
         match delivered {
             Delivery::Accepted => {
                 tracing::info!(?status, "the run is reported");
                 Ended::Reported(status)
+            }
+            Delivery::Dropped(error) if self.handle.state().watched => {
+                tracing::info!(%error, "the pipeline had reported an end of its own");
+                Ended::AlreadyOver
             }
             Delivery::Aborted => Ended::Aborted,
             Delivery::Dropped(error) => {
@@ -245,5 +276,5 @@ pub(crate) async fn report_lost(shared: &Arc<Shared>, handle: &Handle, uuid: &st
         tracing::warn!(%error, "meshStack refused the registration of a run that was lost here");
     }
     let end = report.failed(failure);
-    report.deliver(&mut reporter, end, &mut None, true).await
+    report.deliver(&mut reporter, end, &mut None, Note::Needed, None).await
 }

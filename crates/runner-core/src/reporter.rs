@@ -20,6 +20,10 @@ use crate::{Stop, StopReason};
 /// wants one every 10 s at least, and a request takes its time. Source: `protocol/run-api.md`, "Patch status".
 const SIGN_OF_LIFE: Duration = Duration::from_secs(9);
 
+/// So long the registration of a run waits for the link to where its work goes on, where the executor
+/// [names one](crate::Executor::names_external_run).
+pub const REGISTRATION_WAITS: Duration = Duration::from_secs(5);
+
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
@@ -39,6 +43,8 @@ pub(crate) struct Reporter {
     /// The renewal of the access under which the steps were registered; `None`: they are not.
     registered: Option<u64>,
     backoff: Backoff,
+    /// Until then the registration waits for the link to the external run.
+    waits_for_link_until: Option<Instant>,
     /// When it was sent.
     last_sent: Instant,
     /// When it was answered.
@@ -58,6 +64,8 @@ pub(crate) struct Reporter {
 pub(crate) enum Registration {
     /// Registered, now or earlier.
     Done,
+    /// Put off until the executor names the external run.
+    PutOff,
     /// meshStack will not have it.
     Refused(ApiError),
     /// meshStack did not answer for as long as it was waited for.
@@ -119,6 +127,7 @@ impl Reporter {
             offered: Acknowledged::default(),
             registered: None,
             backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
+            waits_for_link_until: None,
             last_sent: now,
             last_report: now,
             not_before: now,
@@ -127,6 +136,12 @@ impl Reporter {
             silent: false,
             complained: false,
         }
+    }
+
+    /// Puts the registration off until the external run is named, or a first report is due.
+    pub(crate) fn put_off_registration(&mut self) -> Registration {
+        self.waits_for_link_until = Some(Instant::now() + REGISTRATION_WAITS);
+        Registration::PutOff
     }
 
     /// Registers the steps, until meshStack takes or refuses them.
@@ -156,7 +171,10 @@ impl Reporter {
 
     async fn try_register(&mut self) -> Result<(), ApiError> {
         let (steps, acknowledged) = self.progress.registration();
-        let source = Source { id: self.runner_uuid.clone(), external_run_id: None, external_run_url: None };
+        let external = self.progress.external();
+        let source =
+            Source { id: self.runner_uuid.clone(), external_run_id: external.id, external_run_url: external.url };
+        self.waits_for_link_until = None;
         let generation = self.access.generation();
         self.last_sent = Instant::now();
         self.api.register(&self.access.current(), &SourceRegistration { source, steps }).await?;
@@ -193,6 +211,10 @@ impl Reporter {
         if self.came_again() {
             return self.not_before;
         }
+        if let Some(until) = self.waits_for_link_until {
+            let named = self.progress.external().url.is_some();
+            return if named { self.not_before } else { until };
+        }
         let sign_of_life = self.last_sent + SIGN_OF_LIFE;
         let due = match self.progress.pending(&self.offered) {
             Pending::Urgent => self.last_report,
@@ -200,6 +222,12 @@ impl Reporter {
             Pending::Nothing => sign_of_life,
         };
         due.max(self.not_before)
+    }
+
+    /// Tells meshStack once more where the run is.
+    pub(crate) async fn tell(&mut self, stop: &Stop) -> Result<(), ApiError> {
+        self.silent = false;
+        self.report(stop).await
     }
 
     /// Asks whether the run is still wanted, until meshStack says so or a stop is asked for. An

@@ -11,27 +11,59 @@ const LONGEST_ASKED: Duration = Duration::from_secs(15 * 60);
 /// Waits that double up to a limit, each cut by a random part so that many runners do not come back
 /// in step.
 #[derive(Debug, Clone)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     first: Duration,
     longest: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
+    /// Waits of `first`, then twice as long each time, up to `longest`.
+    pub fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, next: first }
     }
 
     /// The wait before the next try; never shorter than what the other side asked for.
-    pub(crate) fn wait(&mut self, asked: Option<Duration>) -> Duration {
+    pub fn wait(&mut self, asked: Option<Duration>) -> Duration {
         let wait = jittered(self.next);
         self.next = (self.next * 2).min(self.longest);
         asked.map_or(wait, |asked| wait.max(asked.min(LONGEST_ASKED)))
     }
 
     /// It worked: start over.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.next = self.first;
+    }
+}
+
+/// When to look again at something that moves by itself, a pipeline for instance: at its usual pace
+/// while something changes, ever slower while nothing does.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    usual: Duration,
+    slowest: Duration,
+    now: Duration,
+}
+
+impl Pace {
+    /// A pace between these two waits.
+    pub fn new(usual: Duration, slowest: Duration) -> Self {
+        Self { usual, slowest: slowest.max(usual), now: usual }
+    }
+
+    /// Something changed at the last look.
+    pub fn changed(&mut self) {
+        self.now = self.usual;
+    }
+
+    /// Nothing changed: the next wait is half as long again.
+    pub fn unchanged(&mut self) {
+        self.now = self.now.mul_f64(1.5).min(self.slowest);
+    }
+
+    /// The wait before the next look, jittered.
+    pub fn wait(&self) -> Duration {
+        jittered(self.now)
     }
 }
 
@@ -54,6 +86,18 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.wait(None) <= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_pace_slows_down_while_nothing_changes_and_recovers_at_once() {
+        let mut pace = Pace::new(Duration::from_secs(10), Duration::from_secs(30));
+        for expected in [10.0, 15.0, 22.5, 30.0, 30.0] {
+            let wait = pace.wait().as_secs_f64();
+            assert!((expected * 0.75..=expected).contains(&wait), "{wait} for {expected}");
+            pace.unchanged();
+        }
+        pace.changed();
+        assert!(pace.wait() <= Duration::from_secs(10));
     }
 
     #[test]

@@ -83,6 +83,8 @@ pub enum BuildError {
 pub struct RunnerStatus {
     /// Runs in hand: waiting, under way, or with an end that is still to be delivered.
     pub runs_in_hand: usize,
+    /// Runs that are handed over to a pipeline, and watched.
+    pub watched: usize,
     /// How many may be under way at once.
     pub max_concurrent_runs: usize,
 }
@@ -106,7 +108,12 @@ impl Runner {
 
     /// What it is doing now.
     pub fn status(&self) -> RunnerStatus {
-        RunnerStatus { runs_in_hand: self.shared.active.len(), max_concurrent_runs: self.shared.max_concurrent_runs }
+        let watched = self.shared.active.watched();
+        RunnerStatus {
+            runs_in_hand: self.shared.active.len().saturating_sub(watched),
+            watched,
+            max_concurrent_runs: self.shared.max_concurrent_runs,
+        }
     }
 }
 

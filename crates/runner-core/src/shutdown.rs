@@ -33,6 +33,11 @@ impl Shutdown {
         self.drain.is_cancelled()
     }
 
+    /// Whether [`now`](Self::now) was called.
+    pub fn is_at_once(&self) -> bool {
+        self.now.is_cancelled()
+    }
+
     /// Waits for [`drain`](Self::drain) or [`now`](Self::now).
     pub fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
         self.drain.clone().cancelled_owned()

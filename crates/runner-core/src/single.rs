@@ -88,7 +88,7 @@ impl Runner {
             () = shutdown.at_once() => {}
         }
         match ended {
-            Ended::Reported(RunStatus::InProgress) => RunOnce::HandedOver,
+            Ended::Reported(RunStatus::InProgress) | Ended::ToWatch(_) => RunOnce::HandedOver,
             Ended::Reported(status) => RunOnce::Ended { succeeded: status == RunStatus::Succeeded },
             Ended::Aborted => RunOnce::Aborted,
             Ended::AlreadyOver => RunOnce::AlreadyOver,

@@ -39,7 +39,7 @@ pub(crate) async fn print() {
             tokio::time::sleep(STEP).await;
             ctx.checkpoint(&"pipeline 4711").await?;
             step.succeed();
-            Ok(Outcome::HandedOver)
+            Ok(Outcome::HandedOver { watch: None })
         })
     });
     println!("requests and journal writes per run");

@@ -13,6 +13,7 @@ use runner_core::meshstack_client::{
     ApiError, PatchAnswer, Problem, RunAccess, RunObject, RunStatus, SourceRegistration, StatusPatch, StepStatus,
 };
 use runner_core::{RunApi, Runner, RunnerBuilder};
+use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -45,6 +46,7 @@ pub(crate) enum On {
     Register,
     Patch,
     Upload,
+    Read,
 }
 
 /// One call, as meshStack saw it.
@@ -172,6 +174,11 @@ impl Fake {
 
     pub(crate) fn abort(&self, run: &str) {
         self.state().runs.get_mut(run).expect("a run that was claimed").aborted = true;
+    }
+
+    /// The pipeline, another source, reports the end.
+    pub(crate) fn end_by_pipeline(&self, run: &str, status: RunStatus) {
+        self.state().runs.get_mut(run).expect("a run that was claimed").status = Some(status);
     }
 
     pub(crate) fn run(&self, run: &str) -> RunState {
@@ -332,6 +339,22 @@ impl RunApi for Fake {
         self.state().calls[call].patch = Some(patch.clone());
         self.enter(On::Patch, run);
         self.play(On::Patch, &run.uuid, |state| state.patch(call, run, patch)).await
+    }
+
+    async fn read_run(&self, run: &RunAccess) -> Result<RunObject, ApiError> {
+        let call = self.note(On::Read, run);
+        self.play(On::Read, &run.uuid, |state| {
+            state.calls[call].taken = true;
+            let status = match state.known(run)? {
+                known if known.aborted => "ABORTED",
+                RunState { status: Some(RunStatus::Succeeded), .. } => "SUCCEEDED",
+                RunState { status: Some(RunStatus::Failed), .. } => "FAILED",
+                _ => "IN_PROGRESS",
+            };
+            let object = json!({ "metadata": { "uuid": run.uuid }, "status": status });
+            Ok(RunObject::from_value(object).expect("a run object"))
+        })
+        .await
     }
 
     async fn download_plan(&self, _run: &RunAccess, _href: &str, _to: &Path) -> Result<u64, ApiError> {

@@ -37,7 +37,7 @@ async fn the_last_word_of_a_handed_over_run_is_in_progress() {
             ctx.step("trigger").start();
             tokio::time::sleep(std::time::Duration::from_secs(3)).await;
             ctx.step("trigger").user_message("The workflow was started.");
-            Ok(Outcome::HandedOver)
+            Ok(Outcome::HandedOver { watch: None })
         })
     });
     let daemon = start(&fake, fake.runner().executor(trigger));
@@ -60,7 +60,7 @@ async fn a_hand_over_that_is_not_taken_is_told_again() {
     let at_once = executor("GITHUB_WORKFLOW", &["trigger"], |ctx| {
         Box::pin(async move {
             ctx.step("trigger").succeed();
-            Ok(Outcome::HandedOver)
+            Ok(Outcome::HandedOver { watch: None })
         })
     });
     let daemon = start(&fake, fake.runner().executor(at_once));

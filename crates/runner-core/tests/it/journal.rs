@@ -13,11 +13,11 @@ use crate::scene::{MINUTE, executor, instant, no_answer, order, seconds, start, 
 
 /// A journal in memory that outlives a runner, and may be full.
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Kept>>);
+pub(crate) struct Notes(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
-struct Kept {
-    entries: Vec<Entry>,
+pub(crate) struct Kept {
+    pub(crate) entries: Vec<Entry>,
     damaged: Vec<String>,
     /// Every write: the run, its stage, whether it was synced.
     writes: Vec<(String, Stage, Durability)>,
@@ -25,11 +25,11 @@ struct Kept {
 }
 
 impl Notes {
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+    pub(crate) fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with(entry: Entry) -> Self {
+    pub(crate) fn with(entry: Entry) -> Self {
         let notes = Self::default();
         notes.kept().entries.push(entry);
         notes

@@ -115,7 +115,7 @@ async fn act(ctx: &RunContext, script: &Script) -> Result<Outcome, Failure> {
     }
     match script.ending {
         Ending::Succeeds => Ok(Outcome::Succeeded),
-        Ending::HandsOver => Ok(Outcome::HandedOver),
+        Ending::HandsOver => Ok(Outcome::HandedOver { watch: None }),
         Ending::Fails => Err(Failure::new("It failed.")),
         // A panic that says nothing on stderr.
         Ending::Panics => std::panic::resume_unwind(Box::new("it panicked")),

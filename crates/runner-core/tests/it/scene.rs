@@ -80,6 +80,7 @@ pub(crate) fn refused() -> Problem {
     Problem::Refused { status: 400, excerpt: String::new() }
 }
 
+type WatchBody = dyn for<'a> Fn(&'a RunContext, Value) -> BoxFuture<'a, Result<(), Failure>> + Send + Sync;
 type Body = dyn for<'a> Fn(&'a RunContext) -> BoxFuture<'a, Result<Outcome, Failure>> + Send + Sync;
 
 /// An executor that does what a closure says.
@@ -92,7 +93,13 @@ pub(crate) struct Scripted {
     pub(crate) stop_grace: Duration,
     pub(crate) secrets: SecretsWanted,
     pub(crate) repeatable: bool,
+    pub(crate) names_external_run: bool,
+    watch: Option<Box<WatchBody>>,
+    recalled: Recalled,
 }
+
+/// What an executor was told of runs of an earlier process: run and checkpoint.
+pub(crate) type Recalled = Arc<Mutex<Vec<(String, Value)>>>;
 
 /// How often an executor was called, and how many calls were under way at most.
 #[derive(Clone, Default)]
@@ -144,6 +151,9 @@ where
         stop_grace: seconds(10),
         secrets: SecretsWanted::Decrypted,
         repeatable: false,
+        names_external_run: false,
+        watch: None,
+        recalled: Recalled::default(),
     }
 }
 
@@ -178,6 +188,24 @@ impl Scripted {
         self
     }
 
+    /// Watches over runs that were handed over.
+    pub(crate) fn watching<F>(mut self, watch: F) -> Self
+    where
+        F: for<'a> Fn(&'a RunContext, Value) -> BoxFuture<'a, Result<(), Failure>> + Send + Sync + 'static,
+    {
+        self.watch = Some(Box::new(watch));
+        self
+    }
+
+    pub(crate) fn naming_external_runs(mut self) -> Self {
+        self.names_external_run = true;
+        self
+    }
+
+    pub(crate) fn recalled(&self) -> Recalled {
+        Arc::clone(&self.recalled)
+    }
+
     pub(crate) fn limited_to(mut self, limit: Duration) -> Self {
         self.time_limit = Some(limit);
         self
@@ -208,6 +236,21 @@ impl Executor for Scripted {
 
     fn stop_grace(&self) -> Duration {
         self.stop_grace
+    }
+
+    fn names_external_run(&self) -> bool {
+        self.names_external_run
+    }
+
+    fn recall(&self, run: &Run, checkpoint: &Value) {
+        self.recalled.lock().unwrap_or_else(PoisonError::into_inner).push((run.uuid().to_owned(), checkpoint.clone()));
+    }
+
+    async fn watch(&self, ctx: &RunContext, checkpoint: Value) -> Result<(), Failure> {
+        match &self.watch {
+            Some(watch) => watch(ctx, checkpoint).await,
+            None => Ok(()),
+        }
     }
 
     async fn execute(&self, ctx: &RunContext) -> Result<Outcome, Failure> {

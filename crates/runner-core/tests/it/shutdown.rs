@@ -154,3 +154,20 @@ async fn a_run_that_cannot_be_registered_when_the_runner_ends_is_registered_befo
     let run = fake.run("r");
     assert!(run.registered && run.status == Some(RunStatus::Failed), "{run:#?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_that_leave_fast_at_the_second_request_are_counted_as_left_behind_too() {
+    const RUNS: usize = 16;
+    // A thread of the runtime drops the first runs before the last is told to leave: the more rounds, the surer.
+    for _ in 0..20 {
+        let (fake, notes) = (Fake::new(), crate::journal::Notes::default());
+        (0..RUNS).for_each(|run| fake.queue(&order(&format!("run-{run}"), "MANUAL")));
+        fake.outage(On::Patch, no_answer());
+        let mut daemon = start(&fake, fake.runner().executor(instant("MANUAL")).journal(notes));
+        let tried = |state: &crate::fake::State| state.calls.iter().filter(|call| call.on == On::Patch).count() >= RUNS;
+        fake.until("a try of each", tried).await;
+        daemon.shutdown.drain();
+        daemon.shutdown.now();
+        assert_eq!(daemon.ended().await.left_behind, RUNS);
+    }
+}

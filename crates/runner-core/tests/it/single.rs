@@ -74,7 +74,7 @@ async fn a_single_run_that_fails_or_is_handed_over_says_so() {
     assert_eq!(ended, (RunOnce::Ended { succeeded: false }, 1));
 
     let (fake, run) = placed();
-    let handing = executor("MANUAL", &["work"], |_ctx| Box::pin(async { Ok(Outcome::HandedOver) }));
+    let handing = executor("MANUAL", &["work"], |_ctx| Box::pin(async { Ok(Outcome::HandedOver { watch: None }) }));
     assert_eq!(run_once(&fake, run, handing, &Shutdown::new()).await, (RunOnce::HandedOver, 1));
 }
 
