@@ -190,6 +190,6 @@ impl Flow<'_> {
             workspace::delete(terraform, workspace, self.settings.workspace_timeout, &step).await;
         }
         self.steps.finish();
-        Ok(if handed_over { Outcome::HandedOver } else { Outcome::Succeeded })
+        Ok(if handed_over { Outcome::HandedOver { watch: None } } else { Outcome::Succeeded })
     }
 }
