@@ -60,7 +60,8 @@ pub trait Executor: Send + Sync + 'static {
 
     /// Takes up a run after a restart of the runner, from the last checkpoint.
     ///
-    /// The default ends the run with the truth: it was interrupted.
+    /// [`RunContext::stop`] may be cancelled already: the run was aborted while no runner was there, and what it had
+    /// started is to be cancelled. The default ends the run with the truth: it was interrupted.
     async fn resume(&self, ctx: &RunContext, checkpoint: Value) -> Result<Outcome, Failure> {
         let _ = (ctx, checkpoint);
         Err(Failure::interrupted())

@@ -217,6 +217,10 @@ impl OneRun {
         })
     }
 
+    fn has_checkpoint(&self) -> bool {
+        matches!(&self.mode, Mode::Recovered(entry) if entry.checkpoint.is_some())
+    }
+
     /// Asks whether the run is still wanted. `None`: it is.
     async fn ask_first(&mut self, report: &Report, reporter: &mut Reporter) -> Option<Ended> {
         let stop = self.handle.stop.clone();
@@ -226,6 +230,8 @@ impl OneRun {
         };
         let single = matches!(self.mode, Mode::Single { .. });
         match (stop.reason(), asked) {
+            // What it has started is still to be cancelled: its executor finds the stop already asked for.
+            (Some(StopReason::Aborted), _) if self.has_checkpoint() => None,
             (Some(StopReason::Aborted | StopReason::RunOver), _) => Some(report.give_up().await),
             (Some(reason), _) if single => Some(Ended::NotStarted(reason.to_string())),
             (_, Err(_)) => Some(Ended::NotStarted("meshStack cannot be reached".to_owned())),
@@ -258,12 +264,14 @@ impl OneRun {
         };
         let waiting = self.shared.wait_for_place(&registered, &report.progress);
         let stop = self.handle.stop.clone();
+        let cancels = self.has_checkpoint() && stop.reason() == Some(StopReason::Aborted);
         let waited = reporter.report_until(
             async {
                 tokio::select! {
                     biased;
+                    () = std::future::ready(()), if cancels => Ok(None),
                     reason = stop.requested() => Err(Stopped(reason)),
-                    place = waiting => Ok(place),
+                    place = waiting => Ok(Some(place)),
                     () = token::about_to_end(&self.handle.access) => Err(Stopped(StopReason::TokenExpires)),
                 }
             },

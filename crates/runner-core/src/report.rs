@@ -59,7 +59,7 @@ pub(crate) struct Report {
     pub(crate) handle: Handle,
     pub(crate) progress: Arc<Progress>,
     pub(crate) journal: RunJournal,
-    /// Whether the run may come again, and is kept for it.
+    /// Whether this process goes on after the run: it is kept in case it comes again, and watched after a hand-over.
     pub(crate) keeps: bool,
 }
 
@@ -107,10 +107,19 @@ impl Report {
         }
     }
 
+    /// The run was aborted, or is over, when its executor was done. A pipeline that it had started by then is still to be
+    /// cancelled, by whoever would watch it.
+    async fn unwanted(&self, watch: Option<Value>) -> Ended {
+        match watch {
+            Some(checkpoint) => Ended::ToWatch(checkpoint),
+            None => self.give_up().await,
+        }
+    }
+
     /// Turns the result into the last report and delivers it.
     pub(crate) async fn finish(
         &self,
-        result: Result<Outcome, Failure>,
+        mut result: Result<Outcome, Failure>,
         run: &mut OneRun,
         reporter: &mut Reporter,
     ) -> Ended {
@@ -119,21 +128,19 @@ impl Report {
             matches!(self.handle.stop.reason(), Some(StopReason::Aborted | StopReason::RunOver))
                 && !reporter.came_again()
         };
-        if unwanted(reporter) {
-            return self.give_up().await;
-        }
         let mut watch = None;
+        if let Ok(Outcome::HandedOver { watch: checkpoint }) = &mut result {
+            watch = checkpoint.take().filter(|_| self.keeps);
+        }
+        if unwanted(reporter) {
+            return self.unwanted(watch).await;
+        }
         let end = match result {
-            Ok(mut outcome) => {
-                if let Outcome::HandedOver { watch: checkpoint } = &mut outcome {
-                    watch = checkpoint.take();
-                }
-                self.end_of(outcome, run, reporter).await
-            }
+            Ok(outcome) => self.end_of(outcome, run, reporter).await,
             Err(failure) => Err(failure),
         };
         if unwanted(reporter) {
-            return self.give_up().await;
+            return self.unwanted(watch).await;
         }
         let end = end.unwrap_or_else(|failure| self.failed(&failure));
         let note = if run.repeatable { Note::Needless } else { Note::Needed };
@@ -197,8 +204,6 @@ impl Report {
         self.handle.set_resumable(true);
         let patch = reporter.last_patch(&end);
         let status = patch.status;
-        // Nobody stays to watch over the one run of a process that ends with it.
-        let watch = watch.filter(|_| self.keeps);
         if note == Note::Needed
             && let Err(error) = self.journal.ended(patch, watch.clone()).await
         {
@@ -218,7 +223,10 @@ impl Report {
                 _ => break delivered,
             }
         };
-        if let (Delivery::Accepted, Some(checkpoint)) = (&delivered, watch) {
+        if let (Delivery::Accepted | Delivery::Aborted, Some(checkpoint)) = (&delivered, watch) {
+            if matches!(delivered, Delivery::Aborted) {
+                self.handle.stop.request(StopReason::Aborted);
+            }
             if let Err(error) = self.journal.handed_over().await {
                 tracing::warn!(%error, cause = cause(&error), "the hand-over of the run could not be noted");
             }

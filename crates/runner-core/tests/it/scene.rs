@@ -95,6 +95,8 @@ pub(crate) struct Scripted {
     pub(crate) repeatable: bool,
     pub(crate) names_external_run: bool,
     watch: Option<Box<WatchBody>>,
+    resume: Option<Box<Body>>,
+    delay: Duration,
     recalled: Recalled,
 }
 
@@ -153,6 +155,8 @@ where
         repeatable: false,
         names_external_run: false,
         watch: None,
+        resume: None,
+        delay: Duration::ZERO,
         recalled: Recalled::default(),
     }
 }
@@ -194,6 +198,21 @@ impl Scripted {
         F: for<'a> Fn(&'a RunContext, Value) -> BoxFuture<'a, Result<(), Failure>> + Send + Sync + 'static,
     {
         self.watch = Some(Box::new(watch));
+        self
+    }
+
+    /// Takes runs with a checkpoint up again.
+    pub(crate) fn resuming<F>(mut self, resume: F) -> Self
+    where
+        F: for<'a> Fn(&'a RunContext) -> BoxFuture<'a, Result<Outcome, Failure>> + Send + Sync + 'static,
+    {
+        self.resume = Some(Box::new(resume));
+        self
+    }
+
+    /// Begins only after this time, whatever happens meanwhile.
+    pub(crate) fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
         self
     }
 
@@ -246,6 +265,17 @@ impl Executor for Scripted {
         self.recalled.lock().unwrap_or_else(PoisonError::into_inner).push((run.uuid().to_owned(), checkpoint.clone()));
     }
 
+    fn resumes(&self) -> bool {
+        self.resume.is_some()
+    }
+
+    async fn resume(&self, ctx: &RunContext, _checkpoint: Value) -> Result<Outcome, Failure> {
+        match &self.resume {
+            Some(resume) => resume(ctx).await,
+            None => Err(Failure::interrupted()),
+        }
+    }
+
     async fn watch(&self, ctx: &RunContext, checkpoint: Value) -> Result<(), Failure> {
         match &self.watch {
             Some(watch) => watch(ctx, checkpoint).await,
@@ -255,6 +285,9 @@ impl Executor for Scripted {
 
     async fn execute(&self, ctx: &RunContext) -> Result<Outcome, Failure> {
         let _under = self.calls.enter(ctx.run().uuid());
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
         (self.body)(ctx).await
     }
 }

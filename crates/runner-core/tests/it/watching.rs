@@ -240,3 +240,54 @@ async fn the_end_of_a_dead_pipeline_is_delivered_for_as_long_as_it_takes() {
     assert_eq!(fake.run("r").status, Some(RunStatus::Failed));
     daemon.drain().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_that_is_heard_with_the_hand_over_reaches_the_watch() {
+    for heard_with_the_answer in [true, false] {
+        let fake = Fake::new();
+        fake.queue(&order("r", "GITHUB_WORKFLOW"));
+        let (mut executor, reasons) = lasting();
+        if heard_with_the_answer {
+            fake.faults(On::Patch, [Fault::Abort]);
+        } else {
+            // Heard while the executor is still at it, which hands over all the same.
+            fake.faults(On::Patch, [Fault::Fine, Fault::Abort]);
+            executor = executor.after(seconds(15));
+        }
+        let daemon = start(&fake, fake.runner().executor(executor));
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(*reasons.lock().expect("the reasons"), [StopReason::Aborted]);
+        assert_eq!((daemon.runner.status().watched, daemon.runner.status().runs_in_hand), (0, 0));
+        daemon.drain().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_aborted_while_no_runner_was_there_goes_to_its_executor_to_be_cancelled() {
+    for checkpoint in [Some(json!({ "id": 7 })), None] {
+        let fake = Fake::new();
+        let run = order("r", "GITHUB_WORKFLOW");
+        fake.know(&run);
+        fake.abort("r");
+        let cancels = checkpoint.is_some();
+        let journal = Notes::with(Entry { stage: Stage::Started, checkpoint, ..Entry::new("r", run.raw().clone()) });
+        let reasons = Reasons::default();
+        let noted = Arc::clone(&reasons);
+        let executor = handing_over().resuming(move |ctx| {
+            let noted = Arc::clone(&noted);
+            Box::pin(async move {
+                let reason = ctx.stop().requested().await;
+                noted.lock().expect("the reasons").push(reason);
+                Err(Failure::new("cancelled"))
+            })
+        });
+        let daemon = start(&fake, fake.runner().executor(executor).journal(journal.clone()));
+        tokio::time::sleep(MINUTE).await;
+        let expected: &[StopReason] = if cancels { &[StopReason::Aborted] } else { &[] };
+        assert_eq!(*reasons.lock().expect("the reasons"), expected);
+        assert!(fake.patches("r").iter().all(|(_, patch)| patch.status == RunStatus::InProgress));
+        assert_eq!(daemon.runner.status().runs_in_hand, 0);
+        daemon.drain().await;
+        assert!(journal.kept().entries.is_empty());
+    }
+}
