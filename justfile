@@ -23,6 +23,7 @@ bench:
     cargo bench -p runner-bin --bench figures
     cargo bench -p runner-core --bench mask
     cargo bench -p runner-core --bench figures
+    cargo bench -p executor-terraform --bench figures
 
 # Known vulnerabilities of dependencies; needs the network.
 advisories:

@@ -24,7 +24,7 @@ mod registry;
 mod world;
 
 /// As often as each is measured; the middle one counts.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 const COMMITS: usize = 150;
 const MIB: usize = 1 << 20;
 
@@ -41,71 +41,83 @@ fn main() {
     });
 }
 
+/// By hand and by the runner in turns, so that all see the same machine.
 async fn sources() {
     let mut world = World::with_fake().await;
     let repository = world.dir.path().join("large.git");
     large_repository(&repository);
     let url = format!("file://{}", repository.display());
-    let by_hand = |args: &[&str]| {
-        let target = world.dir.path().join("clone");
-        median(|| {
-            let began = Instant::now();
-            let cloned = Command::new("git").args(["clone", "--quiet"]).args(args).arg(&url).arg(&target).status();
-            assert!(cloned.expect("git").success());
-            let took = began.elapsed();
-            fs::remove_dir_all(&target).expect("a folder");
-            took
-        })
-    };
-    let (full, shallow) = (by_hand(&[]), by_hand(&["--depth=1"]));
+    let target = world.dir.path().join("clone");
+    let cache = world.dir.path().join("cache");
     let order = || Order::terraform(json!({ "terraformVersion": VERSION, "repositoryUrl": url, "refName": "main" }));
-    let without = runs(&world, "sources", order).await;
-    world.settings.repository_cache_dir = Some(world.dir.path().join("cache"));
-    world.carry_out(order()).await;
-    let kept = runs(&world, "sources", order).await;
-
+    let (mut full, mut shallow, mut without, mut kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        let by_hand = [by_hand(&[], &url, &target), by_hand(&["--depth=1", "--branch=main"], &url, &target)];
+        world.settings.repository_cache_dir = None;
+        let plain = run(&world, "sources", order()).await;
+        world.settings.repository_cache_dir = Some(cache.clone());
+        let from_kept = run(&world, "sources", order()).await;
+        // The first round fills the caches, the system's and the runner's.
+        if round > 0 {
+            full.push(by_hand[0]);
+            shallow.push(by_hand[1]);
+            without.push(plain);
+            kept.push(from_kept);
+        }
+    }
     println!("\nStep `sources`, {COMMITS} MiB of history, over file://");
-    line("git clone, by hand", full, shallow);
-    line("git clone --depth=1, by hand", shallow, shallow);
-    line("the runner", without, shallow);
-    line("the runner, repository kept", kept, shallow);
+    line("git clone, by hand", &full, &shallow);
+    line("git clone --depth=1, by hand", &shallow, &shallow);
+    line("the runner", &without, &shallow);
+    line("the runner, repository kept", &kept, &shallow);
+}
+
+fn by_hand(args: &[&str], url: &str, target: &Path) -> Duration {
+    let began = Instant::now();
+    let cloned = Command::new("git").args(["clone", "--quiet"]).args(args).arg(url).arg(target).status();
+    assert!(cloned.expect("git").success());
+    let took = began.elapsed();
+    fs::remove_dir_all(target).expect("a folder");
+    took
 }
 
 async fn providers() {
     let mut registry = Registry::new().await;
     let cache = registry.world.settings.plugin_cache_dir.take();
-    let order = |world: &World| world.order(&[("main.tf", MODULE)]);
-    let without = runs(&registry.world, "init_tf", || order(&registry.world)).await;
-    registry.world.settings.plugin_cache_dir = cache;
-    registry.world.carry_out(order(&registry.world)).await;
-    let with = runs(&registry.world, "init_tf", || order(&registry.world)).await;
-
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        for (cache, times) in [(None, &mut without), (cache.clone(), &mut with)] {
+            registry.world.settings.plugin_cache_dir = cache;
+            let order = registry.world.order(&[("main.tf", MODULE)]);
+            let took = run(&registry.world, "init_tf", order).await;
+            if round > 0 {
+                times.push(took);
+            }
+        }
+    }
     println!("\nStep `init_tf`, the provider hashicorp/time from an archive on the disk (18 MB, no network)");
-    line("without the cache", without, without);
-    line("with the cache", with, without);
+    line("without the cache", &without, &without);
+    line("with the cache", &with, &without);
 }
 
-fn line(what: &str, time: Duration, reference: Duration) {
-    let ratio = time.as_secs_f64() / reference.as_secs_f64();
-    println!("  {what:<32} {:>7.0} ms   × {ratio:.2}", time.as_secs_f64() * 1000.0);
+/// The middle time, and the middle of its ratios to the reference of the same round.
+fn line(what: &str, times: &[Duration], reference: &[Duration]) {
+    let seconds = |times: &[Duration]| times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>();
+    let (times, reference) = (seconds(times), seconds(reference));
+    let ratios = times.iter().zip(reference).map(|(time, reference)| time / reference).collect();
+    println!("  {what:<32} {:>7.0} ms   × {:.2}", median(times) * 1000.0, median(ratios));
 }
 
-fn median(mut measure: impl FnMut() -> Duration) -> Duration {
-    let mut times: Vec<Duration> = (0..ROUNDS).map(|_| measure()).collect();
-    times.sort();
-    times[ROUNDS / 2]
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// How long a step takes, as meshStack sees it.
-async fn runs(world: &World, step: &str, order: impl Fn() -> Order) -> Duration {
-    let mut times = Vec::new();
-    for _ in 0..ROUNDS {
-        let view = world.carry_out(order()).await;
-        assert_eq!(view.status, "SUCCEEDED", "{:#?}", view.steps);
-        times.push(duration(&view, step));
-    }
-    times.sort();
-    times[ROUNDS / 2]
+async fn run(world: &World, step: &str, order: Order) -> Duration {
+    let view = world.carry_out(order).await;
+    assert_eq!(view.status, "SUCCEEDED", "{:#?}", view.steps);
+    duration(&view, step)
 }
 
 fn duration(view: &RunView, step: &str) -> Duration {

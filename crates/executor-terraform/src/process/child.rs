@@ -2,41 +2,36 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child as Process, Command};
 
 use super::CommandSpec;
 use super::group;
-use super::pipe::Pipe;
-use crate::supervisor::SUPERVISE;
-use crate::{Settings, Supervisor};
+use super::line::Line;
+use super::pipe::{Pipe, Pipes, log_pipe};
+use crate::supervisor::Order;
 
 /// A running program.
 pub(super) struct Child {
-    process: Process,
+    by: By,
     /// The process group of the program, once it is known.
     group: Option<Pid>,
-    /// The line to the supervisor, if there is one.
-    watch: Option<Watch>,
     /// Whether all is said and done, so that nothing is to be killed any more.
     over: bool,
 }
 
-/// The line to a supervisor. Its end is a stop, so dropping it is one.
-struct Watch {
-    heard: Lines<BufReader<OwnedReadHalf>>,
-    hold: Option<OwnedWriteHalf>,
+/// Whose child the program is.
+enum By {
+    Runner(Process),
+    Supervisor(Line),
+    /// It is over, and its supervisor has gone on.
+    Nobody,
 }
 
 /// How a program ended.
@@ -55,24 +50,10 @@ pub(super) enum Lost {
     SupervisorGone,
 }
 
-/// Bytes that fit into the pipe of a program's output.
-#[cfg(target_os = "linux")]
-const PIPE: usize = 512 * 1024;
-
-/// The reading ends of a program's output.
-pub(super) struct Pipes {
-    pub(super) log: Pipe,
-    pub(super) captured: Option<Pipe>,
-}
-
 impl Child {
-    /// Starts the program. `input` is a free path where its standard input may lie for a moment.
-    pub(super) fn start(spec: &CommandSpec, settings: &Settings, input: &Path) -> io::Result<(Self, Pipes)> {
-        let (log, log_writer) = io::pipe()?;
-        // Room for what comes while the pipe is left alone. Refused, the program waits a little instead.
-        #[cfg(target_os = "linux")]
-        let _ = rustix::pipe::fcntl_setpipe_size(&log, PIPE);
-        let log = Pipe::new(log)?;
+    /// Starts the program as a child of the runner. `input` is a file with its standard input, which is removed.
+    pub(super) fn direct(spec: &CommandSpec, input: Option<&Path>) -> io::Result<(Self, Pipes)> {
+        let (log, log_writer) = log_pipe()?;
         // One pipe for both streams keeps the order in which the program wrote.
         let stderr = Stdio::from(log_writer.try_clone()?);
         let (captured, stdout) = if spec.capture_stdout {
@@ -81,20 +62,6 @@ impl Child {
         } else {
             (None, Stdio::from(log_writer))
         };
-        if let Some(bytes) = &spec.stdin {
-            put(input, bytes)?;
-        }
-        let input = spec.stdin.is_some().then_some(input);
-        let child = match &settings.supervisor {
-            Some(supervisor) if cfg!(target_os = "linux") => {
-                Self::supervised(spec, supervisor, settings.stop_grace, input, stdout, stderr)?
-            }
-            _ => Self::direct(spec, input, stdout, stderr)?,
-        };
-        Ok((child, Pipes { log, captured }))
-    }
-
-    fn direct(spec: &CommandSpec, input: Option<&Path>, stdout: Stdio, stderr: Stdio) -> io::Result<Self> {
         let stdin = match input {
             Some(path) => {
                 let file = File::open(path)?;
@@ -104,42 +71,44 @@ impl Child {
             None => Stdio::null(),
         };
         let mut command = Command::new(&spec.program);
-        command.args(&spec.args);
-        let process = spawn(command, spec, stdin, stdout, stderr)?;
+        command.args(&spec.args).env_clear().envs(&spec.env).env("PWD", &spec.cwd).current_dir(&spec.cwd);
+        // A group of its own: a Ctrl-C at the runner's terminal is for the runner, which then decides.
+        let process = command.process_group(0).stdin(stdin).stdout(stdout).stderr(stderr).spawn()?;
         let group = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        Ok(Self { process, group, watch: None, over: false })
+        Ok((Self { by: By::Runner(process), group, over: false }, Pipes { log, captured }))
     }
 
-    fn supervised(
+    /// Has the supervisor at the other end of the line start the program.
+    pub(super) async fn supervised(
         spec: &CommandSpec,
-        supervisor: &Supervisor,
-        grace: Duration,
         input: Option<&Path>,
-        stdout: Stdio,
-        stderr: Stdio,
-    ) -> io::Result<Self> {
-        let (ours, theirs) = StdUnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let (heard, hold) = UnixStream::from_std(ours)?.into_split();
-        let mut command = Command::new(&supervisor.program);
-        command.args(&supervisor.args).arg(SUPERVISE).arg(grace.as_millis().to_string());
-        command.arg(input.map(Path::as_os_str).unwrap_or_default()).arg(&spec.program).args(&spec.args);
-        let process = spawn(command, spec, Stdio::from(OwnedFd::from(theirs)), stdout, stderr)?;
-        let watch = Watch { heard: BufReader::new(heard).lines(), hold: Some(hold) };
-        Ok(Self { process, group: None, watch: Some(watch), over: false })
+        mut line: Line,
+    ) -> io::Result<(Self, Pipes)> {
+        let mut order = Order {
+            stdin: input.map(Into::into),
+            capture_stdout: spec.capture_stdout,
+            cwd: spec.cwd.clone().into(),
+            program: spec.program.clone().into(),
+            args: spec.args.clone(),
+            env: spec.env.clone(),
+        };
+        order.env.insert("PWD".into(), spec.cwd.clone().into());
+        let pipes = line.order(&order).await?;
+        Ok((Self { by: By::Supervisor(line), group: None, over: false }, pipes))
     }
 
     /// Waits for the end of the program. May be dropped and called again.
     pub(super) async fn end(&mut self) -> Result<End, Lost> {
-        let end = match &mut self.watch {
-            Some(watch) => hear(watch, &mut self.group).await,
-            None => match self.process.wait().await {
+        let end = match &mut self.by {
+            By::Supervisor(line) => line.hear(&mut self.group).await,
+            By::Runner(process) => match process.wait().await {
                 Ok(status) => {
                     let left = self.group.is_some_and(group::is_there);
                     Ok(End { code: status.code(), signal: status.signal(), left })
                 }
                 Err(error) => Err(Lost::NotStarted(error)),
             },
+            By::Nobody => Err(Lost::SupervisorGone),
         };
         match &end {
             Ok(end) => self.over = !end.left,
@@ -150,11 +119,24 @@ impl Child {
         end
     }
 
+    /// Whether a supervisor saw the end of the program and of all it started: then all that they wrote is in the pipes.
+    pub(super) fn is_supervised(&self) -> bool {
+        matches!(self.by, By::Supervisor(_))
+    }
+
+    /// The supervisor, once nothing is left of the program, for the next one.
+    pub(super) fn into_line(mut self) -> Option<Line> {
+        match std::mem::replace(&mut self.by, By::Nobody) {
+            By::Supervisor(line) if self.over => Some(line),
+            _ => None,
+        }
+    }
+
     /// Asks the program to end in order (SIGINT to its group).
     pub(super) fn ask_to_stop(&mut self) {
-        match &mut self.watch {
-            Some(watch) => watch.hold = None,
-            None => self.signal(Signal::INT),
+        match &mut self.by {
+            By::Supervisor(line) => line.ask_to_stop(),
+            By::Runner(_) | By::Nobody => self.signal(Signal::INT),
         }
     }
 
@@ -173,10 +155,10 @@ impl Child {
 
     /// Ends what the program left behind, at the end of the run.
     pub(super) async fn end_what_is_left(&mut self, grace: Duration) {
-        if let Some(watch) = &mut self.watch {
-            watch.hold = None;
+        if let By::Supervisor(line) = &mut self.by {
             // The supervisor does it, and its end is the sign that it is done.
-            while matches!(watch.heard.next_line().await, Ok(Some(_))) {}
+            line.ask_to_stop();
+            line.ended().await;
             self.over = true;
         } else {
             self.end_group(Signal::TERM, grace).await;
@@ -194,39 +176,14 @@ impl Drop for Child {
     /// A run that is dropped in the middle leaves nothing: a supervisor hears the end of the line
     /// and stops the program in order, without one it is killed.
     fn drop(&mut self) {
-        if !self.over && self.watch.is_none() {
+        if !self.over && matches!(self.by, By::Runner(_)) {
             self.kill();
-        }
-    }
-}
-
-fn spawn(mut command: Command, spec: &CommandSpec, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> io::Result<Process> {
-    command.env_clear().envs(&spec.env).env("PWD", &spec.cwd).current_dir(&spec.cwd);
-    // A group of its own: a Ctrl-C at the runner's terminal is for the runner, which then decides.
-    command.process_group(0).stdin(stdin).stdout(stdout).stderr(stderr);
-    command.spawn()
-}
-
-/// Reads what the supervisor says up to the end of the program.
-async fn hear(watch: &mut Watch, group: &mut Option<Pid>) -> Result<End, Lost> {
-    loop {
-        let Ok(Some(line)) = watch.heard.next_line().await else { return Err(Lost::SupervisorGone) };
-        let mut words = line.split(' ');
-        let word = words.next().unwrap_or_default();
-        let number = words.next().and_then(|number| number.parse::<i32>().ok());
-        let left = words.next() == Some("left");
-        match (word, number) {
-            ("started", Some(pid)) => *group = Pid::from_raw(pid),
-            ("failed", Some(errno)) => return Err(Lost::NotStarted(io::Error::from_raw_os_error(errno))),
-            ("exited", Some(code)) => return Ok(End { code: Some(code), signal: None, left }),
-            ("signalled", Some(signal)) => return Ok(End { code: None, signal: Some(signal), left }),
-            _ => return Err(Lost::SupervisorGone),
         }
     }
 }
 
 /// Writes a program's input where only this user can read it. A file, not a pipe: a program that
 /// does not read its input cannot hang on it or die of it.
-fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(bytes)
 }

@@ -6,6 +6,7 @@ mod child;
 mod command;
 mod first_error;
 mod group;
+mod line;
 mod pipe;
 mod pump;
 
@@ -19,8 +20,10 @@ use rustix::process::Signal;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use self::child::{Child, End, Lost, Pipes};
+use self::child::{Child, End, Lost};
 pub(crate) use self::command::{CommandError, CommandSpec, Environment, Finished};
+use self::line::Line;
+use self::pipe::Pipes;
 use self::pump::{MOST_CAPTURED, Pump};
 use crate::Settings;
 
@@ -42,6 +45,8 @@ pub(crate) struct Commands<'a> {
     settings: &'a Settings,
     environment: Environment,
     inputs: AtomicU32,
+    /// A supervisor that waits for the next program.
+    idle: Mutex<Option<Line>>,
     /// Programs that ended and left processes running.
     left: Mutex<Vec<Left>>,
 }
@@ -54,7 +59,7 @@ struct Left {
 impl<'a> Commands<'a> {
     /// `environment`: what every program of the run starts from.
     pub(crate) fn new(ctx: &'a RunContext, settings: &'a Settings, environment: Environment) -> Self {
-        Self { ctx, settings, environment, inputs: AtomicU32::new(0), left: Mutex::default() }
+        Self { ctx, settings, environment, inputs: AtomicU32::new(0), idle: Mutex::default(), left: Mutex::default() }
     }
 
     /// The clean environment that every program of the run starts from.
@@ -79,8 +84,8 @@ impl<'a> Commands<'a> {
         if spec.log_command_line {
             step.log_line(format!("$ {}", spec.command_line()));
         }
-        let (mut child, pipes) = self.start(spec).map_err(|e| command::not_started(&program, e))?;
-        let mut pump = Pump::new(step.clone(), pipes.log, pipes.captured);
+        let (mut child, pipes) = self.start(spec).await.map_err(|e| command::not_started(&program, e))?;
+        let mut pump = Pump::new(step.clone(), pipes);
         let ended = self.see_through(spec, &mut child, &mut pump, step).await;
         let end = match ended {
             Ok(end) => end,
@@ -95,7 +100,7 @@ impl<'a> Commands<'a> {
                 return Err(CommandError::SupervisorLost { program });
             }
         };
-        if end.left {
+        if end.left || child.is_supervised() {
             pump.take_what_is_there();
         } else {
             // Without a supervisor a process that left the group may hold the pipe open.
@@ -112,14 +117,34 @@ impl<'a> Commands<'a> {
         };
         if end.left {
             self.keep(child, pump);
+        } else if let (Some(mut line), Some(pipes)) = (child.into_line(), pump.into_pipes()) {
+            line.reuse(pipes);
+            *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
         }
         Ok(finished)
     }
 
-    fn start(&self, spec: &CommandSpec) -> io::Result<(Child, Pipes)> {
+    /// Starts the program, by a supervisor if there is one: that of the program before, unless something of it lives on.
+    async fn start(&self, spec: &CommandSpec) -> io::Result<(Child, Pipes)> {
+        let directory = self.ctx.directory()?;
         let number = self.inputs.fetch_add(1, Ordering::Relaxed);
-        let input = self.ctx.directory()?.join(format!("stdin-{number}"));
-        Child::start(spec, self.settings, &input)
+        // A free path where its standard input may lie for a moment.
+        let input = spec.stdin.as_ref().map(|bytes| (directory.join(format!("stdin-{number}")), bytes));
+        if let Some((path, bytes)) = &input {
+            child::put(path, bytes)?;
+        }
+        let input = input.as_ref().map(|(path, _)| path.as_path());
+        let Some(supervisor) = self.settings.supervisor.as_ref().filter(|_| cfg!(target_os = "linux")) else {
+            return Child::direct(spec, input);
+        };
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(line) = idle
+            && let Ok(started) = Child::supervised(spec, input, line).await
+        {
+            return Ok(started);
+        }
+        let line = Line::open(supervisor, self.settings.stop_grace, &self.environment, directory)?;
+        Child::supervised(spec, input, line).await
     }
 
     /// Takes the program's output until it ends, and stops it when it has to.

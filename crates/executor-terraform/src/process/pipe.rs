@@ -5,6 +5,24 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use tokio::net::unix::pipe::Receiver;
 
+/// Bytes that fit into the pipe of a program's log.
+#[cfg(target_os = "linux")]
+const SIZE: usize = 512 * 1024;
+
+/// The reading ends of a program's output.
+pub(super) struct Pipes {
+    pub(super) log: Pipe,
+    pub(super) captured: Option<Pipe>,
+}
+
+/// A pipe for a log, with room for what comes while it is left alone. Refused, the program waits a little instead.
+pub(super) fn log_pipe() -> io::Result<(Pipe, io::PipeWriter)> {
+    let (reader, writer) = io::pipe()?;
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(&reader, SIZE);
+    Ok((Pipe::new(reader)?, writer))
+}
+
 /// A reading end that the runtime watches only while it is waited for.
 ///
 /// A watched pipe wakes the runtime at each write, read or not: for a program that writes line by

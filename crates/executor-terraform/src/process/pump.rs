@@ -9,7 +9,7 @@ use runner_core::Step;
 use tokio::time::Instant;
 
 use super::first_error::FirstError;
-use super::pipe::Pipe;
+use super::pipe::{Pipe, Pipes};
 
 /// As much as is read at once.
 const CHUNK: usize = 64 * 1024;
@@ -46,11 +46,11 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    pub(super) fn new(step: Step, log: Pipe, captured: Option<Pipe>) -> Self {
+    pub(super) fn new(step: Step, pipes: Pipes) -> Self {
         Self {
             step,
-            log: Some(log),
-            captured,
+            log: Some(pipes.log),
+            captured: pipes.captured,
             gathered_at: Instant::now(),
             began: Instant::now(),
             gulp: 0,
@@ -127,6 +127,11 @@ impl Pump {
         (!self.overflow).then(|| std::mem::take(&mut self.stdout))
     }
 
+    /// The pipes, for the next program; none if the log's was closed.
+    pub(super) fn into_pipes(self) -> Option<Pipes> {
+        Some(Pipes { log: self.log?, captured: self.captured })
+    }
+
     /// The end of the log, from the first whole line on.
     pub(super) fn last_lines(&mut self) -> String {
         let full = self.tail.len() == TAIL;
@@ -158,12 +163,14 @@ async fn readable(pipe: Option<&mut Pipe>) {
 /// Reads without waiting; at the end, and at an error, the pipe is let go.
 fn read<'b>(pipe: &mut Option<Pipe>, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
     let open = pipe.as_mut()?;
-    match open.read(buffer) {
-        Ok(0) => *pipe = None,
-        Ok(n) => return Some(&buffer[..n]),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => open.leave_alone(),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-        Err(_) => *pipe = None,
+    loop {
+        match open.read(buffer) {
+            Ok(0) => *pipe = None,
+            Ok(n) => return Some(&buffer[..n]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => open.leave_alone(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => *pipe = None,
+        }
+        return None;
     }
-    None
 }

@@ -27,6 +27,11 @@ pub(super) const DEPTH: &str = "--depth=1";
 /// All commits, but of the files only what is then asked for. A server that cannot do it sends all.
 const BLOBLESS: &str = "--filter=blob:none";
 
+/// What holds for every command. A checkout lives as long as its run and a kept repository that is damaged is thrown away,
+/// so no command waits for the disk.
+const SETTINGS: [&str; 4] =
+    ["core.hooksPath=/dev/null", "submodule.recurse=false", "advice.detachedHead=false", "core.fsync=none"];
+
 /// Lines of git's own that a failure shows.
 const SHOWN_LINES: usize = 6;
 /// Bytes of them at most.
@@ -191,9 +196,7 @@ impl Git<'_> {
 
     pub(super) fn command(&self, args: &[&str]) -> CommandSpec {
         let mut all: Vec<String> = Vec::new();
-        for setting in ["core.hooksPath=/dev/null", "submodule.recurse=false", "advice.detachedHead=false"] {
-            all.extend(["-c".to_owned(), setting.to_owned()]);
-        }
+        all.extend(SETTINGS.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
         if let Some(credentials) = &self.repository.credentials {
             all.extend(["-c".to_owned(), format!("credential.{}.helper={CREDENTIAL_HELPER}", credentials.server)]);
         }

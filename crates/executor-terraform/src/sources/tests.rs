@@ -4,6 +4,8 @@ mod world;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -125,6 +127,25 @@ async fn hooks_and_templates_of_the_user_do_not_run_but_rules_for_addresses_hold
     let seen = world.fetch(json!({"repositoryUrl": "https://git.invalid/r"})).await.result.unwrap();
     assert_eq!(seen.main, "latest");
     assert!(!marker.exists());
+}
+
+#[tokio::test]
+async fn a_checkout_does_not_wait_for_the_disk() {
+    let mut world = World::new();
+    let Repository { path, .. } = repository(&world);
+    let url = format!("file://{}", path.display());
+    // At its end a git that synced something says so in its trace.
+    let syncs = |trace: &Path| fs::read_to_string(trace).unwrap().matches(r#""key":"fsync/"#).count();
+    let (by_hand, by_runner) = (world.dir.path().join("by-hand.trace"), world.dir.path().join("by-runner.trace"));
+    let target = world.dir.path().join("by-hand");
+    let mut clone = Command::new("git");
+    clone.args(["clone", "--quiet", "--depth=1", &url]).arg(target).env("GIT_TRACE2_EVENT", &by_hand);
+    assert!(clone.status().unwrap().success());
+    assert_ne!(syncs(&by_hand), 0, "this git does not say it");
+
+    world.environment.insert("GIT_TRACE2_EVENT".into(), by_runner.clone().into());
+    let seen = world.fetch(json!({"repositoryUrl": url, "refName": "main"})).await.result.unwrap();
+    assert_eq!((seen.main.as_str(), syncs(&by_runner)), ("latest", 0));
 }
 
 #[tokio::test]

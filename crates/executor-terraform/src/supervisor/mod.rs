@@ -1,18 +1,23 @@
-//! Watches over one command, so that no process of a run outlives the runner.
+//! Watches over the commands of a run, so that no process of a run outlives the runner.
 //!
 //! The runner starts its own program again in a hidden mode; this is that mode. The supervisor
-//! starts the command in a process group of its own and adopts whatever the command leaves behind
+//! starts each command in a process group of its own and adopts whatever the command leaves behind
 //! (it is a *child subreaper*). It ends all of it in order when the runner says so or is gone, also
 //! when the runner was killed and could say nothing. What a command leaves running (a tunnel that
-//! a pre-run script opened) lives until the run ends, and no longer.
+//! a pre-run script opened) lives until the run ends, and no longer; its supervisor takes no other
+//! command then, and the runner starts another one.
 //!
 //! The two talk over a socket pair, the supervisor's standard input:
 //!
 //! | who | says | when |
 //! | --- | --- | --- |
-//! | supervisor | `started <pid>` or `failed <errno>` | once |
-//! | supervisor | `exited <code> [left]` or `signalled <signal> [left]` | once; `left`: processes live on |
+//! | runner | an [`Order`] | when all of the command before is gone |
+//! | supervisor | `started <pid>` or `failed <errno>` | once per order |
+//! | supervisor | `exited <code> [left]` or `signalled <signal> [left]` | once per start; `left`: processes live on |
 //! | runner | end of file | stop, or: the runner is gone |
+//!
+//! What commands write goes to the supervisor's standard error, the log; their standard output to
+//! its standard output where the order says so.
 //!
 //! An end of file cannot be missed and does not depend on which thread of the runner started the
 //! supervisor, as a parent-death signal does.
@@ -21,8 +26,11 @@ use std::ffi::OsString;
 
 #[cfg(target_os = "linux")]
 mod descendants;
+mod order;
 #[cfg(target_os = "linux")]
 mod watch;
+
+pub(crate) use self::order::Order;
 
 /// The hidden first argument.
 pub(crate) const SUPERVISE: &str = "__supervise";

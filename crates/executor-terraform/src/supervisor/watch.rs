@@ -1,8 +1,8 @@
-//! The life of one supervised command.
+//! The life of supervised commands, one after the other.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, wait};
 
-use super::descendants;
+use super::{Order, descendants};
 
 /// How long what a command left behind has to end by itself after SIGTERM.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
@@ -25,57 +25,55 @@ const EXIT_TOGETHER: Duration = Duration::from_millis(50);
 const KILL_ROUNDS: usize = 200;
 const KILL_ROUND: Duration = Duration::from_millis(25);
 
-/// What happens to the command.
+/// What happens to a command.
 enum Event {
+    /// The runner orders the next one.
+    Order(Order),
     Exited(Pid, WaitStatus),
     NoneLeft,
     /// The runner asks for the end, or is gone.
     Stop,
 }
 
-/// What the runner asked for, from the command line.
-struct Order {
-    grace: Duration,
-    stdin: Option<OsString>,
-    program: OsString,
-    args: Vec<OsString>,
-}
-
-impl Order {
-    /// `<grace, ms> <file to read, or empty> <program> <arguments…>`
-    fn read(mut args: impl Iterator<Item = OsString>) -> Option<Self> {
-        let grace = Duration::from_millis(args.next()?.to_str()?.parse().ok()?);
-        let stdin = Some(args.next()?).filter(|path| !path.is_empty());
-        Some(Self { grace, stdin, program: args.next()?, args: args.collect() })
-    }
-}
-
-/// Starts the command and stays until it and all it left behind are gone. The exit code is that of
-/// the supervisor, not of the command.
-pub(super) fn watch_over(args: impl Iterator<Item = OsString>) -> i32 {
-    let Some(order) = Order::read(args) else {
+/// Carries out orders, and stays until the last command and all it left behind are gone. The exit code is that of the
+/// supervisor, not of a command. Argument: the grace period of a stop, ms.
+pub(super) fn watch_over(mut args: impl Iterator<Item = OsString>) -> i32 {
+    let Some(grace) = args.next().and_then(|grace| grace.to_str()?.parse().ok()).map(Duration::from_millis) else {
         eprintln!("This mode is for the runner itself. See --help for what it can do for you.");
         return 2;
     };
     let Ok(mut runner) = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else { return 2 };
     outlive_signals();
-    let started = rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-        .map_err(io::Error::from)
-        .and_then(|()| start(&order));
-    let child = match started {
-        Ok(child) => child,
-        Err(error) => {
-            say(&mut runner, &format!("failed {}\n", error.raw_os_error().unwrap_or(0)));
-            return 0;
+    let ready = rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(io::Error::from);
+    let (sender, events) = mpsc::channel();
+    if let Err(error) = ready.and_then(|()| listen(&runner, sender.clone())) {
+        say(&mut runner, &format!("failed {}\n", error.raw_os_error().unwrap_or(0)));
+        return 0;
+    }
+    while let Ok(Event::Order(order)) = events.recv() {
+        let child = match start(&order) {
+            Ok(child) => child,
+            Err(error) => {
+                say(&mut runner, &format!("failed {}\n", error.raw_os_error().unwrap_or(0)));
+                continue;
+            }
+        };
+        say(&mut runner, &format!("started {}\n", child.as_raw_nonzero()));
+        if thread()
+            .spawn({
+                let sender = sender.clone();
+                move || reap(&sender)
+            })
+            .is_err()
+        {
+            // Without a thread to wait nothing can be watched; nothing may stay unwatched.
+            descendants::signal_all(Signal::KILL);
+            return 1;
         }
-    };
-    say(&mut runner, &format!("started {}\n", child.as_raw_nonzero()));
-    let Ok(events) = listen(&runner) else {
-        // Without a thread to listen nothing can be watched; nothing may stay unwatched.
-        descendants::signal_all(Signal::KILL);
-        return 1;
-    };
-    see_through(child, order.grace, &events, &mut runner);
+        if !see_through(child, grace, &events, &mut runner) {
+            break;
+        }
+    }
     0
 }
 
@@ -98,31 +96,30 @@ fn start(order: &Order) -> io::Result<Pid> {
         }
         None => Stdio::null(),
     };
-    let child = Command::new(&order.program).args(&order.args).stdin(stdin).process_group(0).spawn()?;
+    // One pipe for both streams keeps the order in which the command wrote.
+    let stdout =
+        if order.capture_stdout { Stdio::inherit() } else { io::stderr().as_fd().try_clone_to_owned()?.into() };
+    let mut command = Command::new(&order.program);
+    command.args(&order.args).env_clear().envs(&order.env).current_dir(&order.cwd);
+    let child = command.stdin(stdin).stdout(stdout).process_group(0).spawn()?;
     // Never waited for through `child`: the reaper waits for every process there is.
     Ok(Pid::from_child(&child))
 }
 
-fn listen(runner: &UnixStream) -> io::Result<Receiver<Event>> {
-    let (sender, events) = mpsc::channel();
-    let runner = runner.try_clone()?;
-    let thread = || thread::Builder::new().stack_size(64 * 1024);
-    let stops = sender.clone();
-    thread().spawn(move || await_stop(runner, &stops))?;
-    thread().spawn(move || reap(&sender))?;
-    Ok(events)
+fn thread() -> thread::Builder {
+    thread::Builder::new().stack_size(64 * 1024)
 }
 
-fn await_stop(mut runner: UnixStream, events: &Sender<Event>) {
-    let mut byte = [0];
-    loop {
-        match runner.read(&mut byte) {
-            Ok(n) if n > 0 => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            _ => break,
+fn listen(runner: &UnixStream, events: Sender<Event>) -> io::Result<()> {
+    let mut runner = BufReader::new(runner.try_clone()?);
+    let listen = move || {
+        // What cannot be read is the end as well.
+        while let Ok(Some(order)) = Order::read(&mut runner) {
+            let _ = events.send(Event::Order(order));
         }
-    }
-    let _ = events.send(Event::Stop);
+        let _ = events.send(Event::Stop);
+    };
+    thread().spawn(listen).map(|_| ())
 }
 
 fn reap(events: &Sender<Event>) {
@@ -141,7 +138,8 @@ fn reap(events: &Sender<Event>) {
     }
 }
 
-fn see_through(child: Pid, grace: Duration, events: &Receiver<Event>, runner: &mut UnixStream) {
+/// Sees a command through to its end, and says whether another one may follow.
+fn see_through(child: Pid, grace: Duration, events: &Receiver<Event>, runner: &mut UnixStream) -> bool {
     let (status, mut stopped) = until_exit(child, grace, events);
     let how = match status.terminating_signal() {
         Some(signal) => format!("signalled {signal}"),
@@ -155,7 +153,7 @@ fn see_through(child: Pid, grace: Duration, events: &Receiver<Event>, runner: &m
             if !until_none_left(events, None, &mut stopped) {
                 end_what_is_left(events);
             }
-            return;
+            return false;
         }
     }
     if stopped {
@@ -163,6 +161,7 @@ fn see_through(child: Pid, grace: Duration, events: &Receiver<Event>, runner: &m
         end_what_is_left(events);
     }
     say(runner, &format!("{how}\n"));
+    !stopped
 }
 
 /// Waits for the command itself. A stop is SIGINT to its group, so that it can save its state and
@@ -180,7 +179,7 @@ fn until_exit(child: Pid, grace: Duration, events: &Receiver<Event>) -> (WaitSta
                 let _ = kill_process_group(child, Signal::INT);
                 deadline = Some(Instant::now() + grace);
             }
-            Ok(Event::Exited(..) | Event::NoneLeft) => {}
+            Ok(Event::Exited(..) | Event::NoneLeft | Event::Order(_)) => {}
             Err(_) => {
                 let _ = kill_process_group(child, Signal::KILL);
                 deadline = Some(Instant::now() + KILL_ROUND);
@@ -200,7 +199,7 @@ fn until_none_left(events: &Receiver<Event>, time: Option<Duration>, stopped: &m
         };
         match event {
             Ok(Event::NoneLeft) => return true,
-            Ok(Event::Exited(..)) => {}
+            Ok(Event::Exited(..) | Event::Order(_)) => {}
             Ok(Event::Stop) => {
                 *stopped = true;
                 return false;
@@ -225,7 +224,7 @@ fn end_what_is_left(events: &Receiver<Event>) {
     }
 }
 
-/// A runner that is gone hears nothing, and that is fine: its end is on its way through `await_stop`.
+/// A runner that is gone hears nothing, and that is fine: its end is on its way through `listen`.
 fn say(runner: &mut UnixStream, line: &str) {
     let _ = runner.write_all(line.as_bytes());
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use libtest_mimic::Trial;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 
 use crate::second_process;
 use crate::world::{World, is_alive, patiently, pids, until};
@@ -15,6 +16,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_killed_supervisor_takes_its_program_with_it_and_the_run_fails,
         signals_to_the_supervisor_do_not_end_it,
         the_exit_code_and_signal_of_a_program_come_through,
+        a_supervisor_takes_the_next_command_unless_one_left_something,
     ]
 }
 
@@ -106,5 +108,23 @@ async fn the_exit_code_and_signal_of_a_program_come_through() {
         assert_eq!(view.status, "FAILED");
         let log = crate::world::log(&view, "execute_tf");
         assert!(log.contains(&format!("terraform apply ended with {said}")), "{log}");
+    }
+}
+
+async fn a_supervisor_takes_the_next_command_unless_one_left_something() {
+    for leaves in [false, true] {
+        let world = World::with_fake().await;
+        let file = world.dir.path().join("pids");
+        // Init, apply and output: each notes its parent.
+        let fake = format!("echo $PPID >> {}\n", file.display());
+        let script = if leaves { "sleep 1000 &\n" } else { "true\n" };
+        let order = world.order_with(&[("fake.sh", &fake)], &json!({ "preRunScript": script }));
+
+        let view = world.carry_out(order).await;
+
+        assert_eq!(view.status, "SUCCEEDED", "{view:#?}");
+        let mut supervisors = pids(&file, 3).await;
+        supervisors.dedup();
+        assert_eq!(supervisors.len(), if leaves { 2 } else { 1 }, "{supervisors:?}");
     }
 }

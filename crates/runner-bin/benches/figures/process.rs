@@ -19,7 +19,8 @@ impl Runner {
         Self::start_with(local, |_| {})
     }
 
-    /// `prepare` may put files into the runner's folder; `tfbin` in it holds the Terraform binaries.
+    /// `prepare` may put files into the runner's folder, and add to its `runner-config.yml`; `tfbin` in it holds the
+    /// Terraform binaries.
     pub(crate) fn start_with(local: &LocalMeshStack, prepare: impl FnOnce(&std::path::Path)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let at = folder.path();
