@@ -68,6 +68,7 @@ impl Runner {
             last_claim: Instant::now(),
             refused: Backoff::new(LONGEST_BACKOFF, REFUSED_AGAIN),
         };
+        self.gather_randomness();
         daemon.recover().await;
         let _sweeping = daemon.sweep();
         daemon.claim_until(shutdown).await;
@@ -79,6 +80,14 @@ impl Runner {
             () = tokio::time::sleep(REMOVAL_GRACE) => tracing::warn!("directories of runs are left to the next start"),
         }
         drained
+    }
+
+    /// The cryptographic library takes about 30 ms for its first random numbers: beside the first claim, so that the first
+    /// run with secrets need not wait for them.
+    fn gather_randomness(&self) {
+        if !self.shared.keys.keys().is_empty() {
+            tokio::task::spawn_blocking(|| aws_lc_rs::rand::fill(&mut [0]));
+        }
     }
 }
 

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::io;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::digest;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 use zeroize::Zeroizing;
 
 const MAGIC: &[u8; 8] = b"bbrun\x00\x00\x01";
@@ -28,7 +30,7 @@ impl Seal {
     /// A new key.
     pub(super) fn fresh_key() -> io::Result<Zeroizing<[u8; 32]>> {
         let mut key = Zeroizing::new([0; 32]);
-        rand::fill(key.as_mut_slice()).map_err(|_| io::Error::other("no random numbers"))?;
+        SysRng.try_fill_bytes(key.as_mut_slice()).map_err(|_| io::Error::other("no random numbers"))?;
         Ok(key)
     }
 
@@ -46,7 +48,7 @@ impl Seal {
         let failed = || io::Error::other("the entry cannot be encrypted");
         let key = self.0.first().ok_or_else(failed)?;
         let mut nonce = [0; NONCE];
-        rand::fill(&mut nonce).map_err(|_| failed())?;
+        SysRng.try_fill_bytes(&mut nonce).map_err(|_| failed())?;
         let mut body = Zeroizing::new(plain.to_vec());
         let tag = key
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(MAGIC), body.as_mut_slice())
