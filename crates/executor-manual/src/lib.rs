@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod debug;
+
+use std::time::Duration;
+
 use async_trait::async_trait;
 use runner_core::meshstack_client::{ImplementationType, Input, InputType, Output, OutputType};
 use runner_core::{Executor, Failure, Outcome, Run, RunContext, SecretsWanted, Serves, StepSpec};
@@ -10,12 +14,25 @@ const STEP: &str = "manual";
 ///
 /// Source: `protocol/executors.md`, "MANUAL".
 #[derive(Debug, Clone, Copy, Default)]
-pub struct ManualExecutor;
+pub struct ManualExecutor {
+    /// In debug mode, the time between two reports.
+    debug: Option<Duration>,
+}
 
 impl ManualExecutor {
+    /// How far apart the reports of a run in debug mode are.
+    pub const DEBUG_PAUSE: Duration = Duration::from_secs(5);
+
     /// The executor; it has no settings.
     pub fn new() -> Self {
-        Self
+        Self { debug: None }
+    }
+
+    /// For development: a run has two steps and four reports, `pause` apart, and ends at random.
+    ///
+    /// Source: `protocol/executors.md`, "Debug mode of the manual runner".
+    pub fn in_debug_mode(pause: Duration) -> Self {
+        Self { debug: Some(pause) }
     }
 }
 
@@ -26,7 +43,11 @@ impl Executor for ManualExecutor {
     }
 
     fn steps(&self, _run: &Run) -> Vec<StepSpec> {
-        vec![StepSpec::new(STEP, "Manual Block Run")]
+        let mut steps = vec![StepSpec::new(STEP, "Manual Block Run")];
+        if self.debug.is_some() {
+            steps.push(debug::step());
+        }
+        steps
     }
 
     /// Secret inputs go back as they came, so no key is needed and nothing is decrypted.
@@ -40,12 +61,20 @@ impl Executor for ManualExecutor {
     }
 
     async fn execute(&self, ctx: &RunContext) -> Result<Outcome, Failure> {
-        let step = ctx.step(STEP);
-        for input in ctx.run().as_received().inputs() {
-            step.output(&input.key, &output_of(&input));
+        if let Some(pause) = self.debug {
+            return debug::execute(ctx, pause).await;
         }
-        step.succeed();
+        hand_back(ctx);
+        ctx.step(STEP).succeed();
         Ok(Outcome::Succeeded)
+    }
+}
+
+/// Every input becomes an output of the step.
+fn hand_back(ctx: &RunContext) {
+    let step = ctx.step(STEP);
+    for input in ctx.run().as_received().inputs() {
+        step.output(&input.key, &output_of(&input));
     }
 }
 

@@ -25,6 +25,10 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::with(ManualExecutor::new()).await
+    }
+
+    async fn with(executor: ManualExecutor) -> Self {
         let meshstack = LocalMeshStack::start().await.expect("a meshStack");
         let spec = RunnerSpec::new("MANUAL").certificate(&PAIR.certificate_pem);
         let runner = meshstack.register_runner(spec).await;
@@ -35,7 +39,7 @@ impl World {
         let (client_id, client_secret) = meshstack.api_key();
         config.credentials = Some(Credentials::ApiKey { client_id, client_secret: Secret::new(client_secret) });
         let daemon = Runner::builder(Client::new(config).expect("a client"), &runner)
-            .executor(ManualExecutor::new())
+            .executor(executor)
             .keys(keys.clone())
             .idle_poll(Duration::from_millis(10))
             .build()
@@ -200,4 +204,45 @@ async fn a_run_without_inputs_succeeds_and_one_of_an_unknown_behavior_fails() {
     let run = world.carry_out(Order::manual().behavior("REPAIR")).await;
     assert_eq!(run.status, "FAILED");
     assert!(run.summary.clone().unwrap_or_default().contains("REPAIR"), "{:?}", run.summary);
+}
+
+#[tokio::test]
+async fn in_debug_mode_a_run_has_two_steps_and_ends_either_way() {
+    let world = World::with(ManualExecutor::in_debug_mode(Duration::from_millis(1))).await;
+    let mut seen = [0, 0];
+    // Heads forty times in a row happens once in the life of a universe.
+    for _ in 0..40 {
+        let run = world.carry_out(Order::manual().input("name", "demo", "FILE")).await;
+        let steps: Vec<_> = run.steps.iter().map(|step| step.id.as_str()).collect();
+        assert_eq!(steps, ["manual", "additionalDebugStep"]);
+        assert_eq!(run.step("manual").map(|step| step.status.word()), Some("SUCCEEDED"));
+        let status = run.status.word();
+        assert_eq!(run.step("additionalDebugStep").map(|step| step.status.word()), Some(status));
+        assert_eq!(output(&run, "name"), (json!("demo"), "STRING".to_owned()));
+        if status == "FAILED" {
+            assert!(run.summary.clone().unwrap_or_default().contains("debugMode"), "{:?}", run.summary);
+        }
+        seen[usize::from(status == "FAILED")] += 1;
+        if seen[0] > 0 && seen[1] > 0 {
+            return;
+        }
+    }
+    panic!("every run ended the same way: {seen:?}");
+}
+
+#[tokio::test]
+async fn a_run_in_debug_mode_is_reported_four_times() {
+    let world = World::with(ManualExecutor::in_debug_mode(Duration::from_millis(300))).await;
+    let run = world.carry_out(Order::manual().input("name", "demo", "STRING")).await;
+    let patches = run.requests.iter().filter(|request| request.operation == Operation::Patch).count();
+    assert!(patches >= 4, "{patches}");
+}
+
+#[tokio::test]
+async fn a_run_in_debug_mode_stops_when_it_is_aborted() {
+    let world = World::with(ManualExecutor::in_debug_mode(Duration::from_secs(3600))).await;
+    let run = world.meshstack.order(&world.runner, Order::manual()).await;
+    world.meshstack.wait_until(&run, |run| run.status == "IN_PROGRESS").await;
+    world.meshstack.abort(&run).await;
+    assert_eq!(world.ended(&run).await.status, "ABORTED");
 }

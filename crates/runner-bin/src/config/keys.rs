@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use meshstack_client::{PrivateKey, Secret};
 
-use super::problem::{Place, Problem};
+use super::problem::Place;
 use super::reader::{Found, Reader};
 use super::settings::Setting;
 
@@ -13,17 +13,20 @@ use super::settings::Setting;
 const MAX_BYTES: u64 = 256 << 10;
 /// Looked for, in this order, where no file is configured.
 const DEFAULT_FILES: [&str; 2] = ["runner-private.pem", "/app/runner-private.pem"];
+/// The name of a secret that the platform hands over as a file.
+const SECRET: &str = "RUNNER_PRIVATE_KEY";
 
 /// Reads every configured key.
 ///
-/// First the current one (`privateKeyFile`, a default file, or `privateKey`; a file beats an inline key), then
+/// First the current one (`privateKeyFile`, a default file, a secret of the platform, or `privateKey`; a file beats an
+/// inline key), then
 /// `privateKeyFiles` and `privateKeys`, each in its order.
-pub(super) fn read(reader: &mut Reader<'_>, directory: &Path) -> Vec<PrivateKey> {
+pub(super) fn read(reader: &mut Reader<'_>) -> Vec<PrivateKey> {
     let mut keys = Vec::new();
-    keys.extend(current(reader, directory));
+    keys.extend(current(reader));
     for found in reader.list(Setting::PrivateKeyFiles) {
         let Some(path) = reader.expand_home(&found) else { continue };
-        match read_file(&directory.join(&path), &path) {
+        match read_file(&reader.directory.join(&path), &path) {
             Ok(key) => keys.push(key),
             Err(text) => reader.mistake(found.place, text),
         }
@@ -34,25 +37,40 @@ pub(super) fn read(reader: &mut Reader<'_>, directory: &Path) -> Vec<PrivateKey>
     keys
 }
 
-fn current(reader: &mut Reader<'_>, directory: &Path) -> Option<PrivateKey> {
+fn current(reader: &mut Reader<'_>) -> Option<PrivateKey> {
     let written = reader.one(Setting::PrivateKey);
     if let Some(found) = reader.one(Setting::PrivateKeyFile) {
         let path = reader.expand_home(&found)?;
-        let file = directory.join(&path);
+        let file = reader.directory.join(&path);
         if let Some(written) = written.filter(|_| !file.exists()) {
-            let text = format!("The private key file {} does not exist: `privateKey` is used instead.", path.display());
-            reader.warnings.push(Problem::new(found.place, text));
+            let text =
+                format!("The private key file {} does not exist: `{}` is used instead.", path.display(), written.name);
+            reader.warning(found.place, text);
             return inline(reader, &written);
         }
         return read_file(&file, &path).map_err(|text| reader.mistake(found.place, text)).ok();
     }
-    for default in DEFAULT_FILES.map(PathBuf::from) {
-        let file = directory.join(&default);
-        if file.exists() {
-            return read_file(&file, &default).map_err(|text| reader.mistake(Place::Nowhere, text)).ok();
-        }
+    if reader.is_broken(Setting::PrivateKeyFile) {
+        return None;
+    }
+    if let Some(default) = default_file(reader) {
+        let found = Found {
+            text: default.display().to_string(),
+            place: Place::File(default.clone()),
+            name: reader.name_of(Setting::PrivateKeyFile),
+            secret_file: None,
+        };
+        reader.looked_up.insert(Setting::PrivateKeyFile, vec![found]);
+        let file = reader.directory.join(&default);
+        return read_file(&file, &default).map_err(|text| reader.mistake(Place::Nowhere, text)).ok();
     }
     inline(reader, &written?)
+}
+
+/// The file that is taken where none is configured.
+fn default_file(reader: &Reader<'_>) -> Option<PathBuf> {
+    let default = DEFAULT_FILES.map(PathBuf::from).into_iter().find(|file| reader.directory.join(file).exists());
+    default.or_else(|| reader.environment.secret_file(SECRET))
 }
 
 fn inline(reader: &mut Reader<'_>, found: &Found) -> Option<PrivateKey> {

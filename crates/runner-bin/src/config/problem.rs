@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, and where.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ pub enum Place {
     /// The configuration file as a whole.
     File(PathBuf),
     /// An environment variable.
-    Variable(&'static str),
+    Variable(Cow<'static, str>),
     /// Nowhere: it is missing.
     Nowhere,
 }
@@ -24,6 +25,21 @@ pub enum Place {
 impl Place {
     pub(super) fn line(file: &Path, line: usize) -> Self {
         Self::Line { file: file.to_owned(), line }
+    }
+
+    pub(super) fn variable(name: impl Into<Cow<'static, str>>) -> Self {
+        Self::Variable(name.into())
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { file, line } => write!(f, "{}:{line}", file.display()),
+            Self::File(file) => write!(f, "{}", file.display()),
+            Self::Variable(name) => write!(f, "variable {name}"),
+            Self::Nowhere => Ok(()),
+        }
     }
 }
 
@@ -44,11 +60,8 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Line { file, line } => write!(f, "{}:{line}: ", file.display())?,
-            Place::File(file) => write!(f, "{}: ", file.display())?,
-            Place::Variable(name) => write!(f, "variable {name}: ")?,
-            Place::Nowhere => {}
+        if self.place != Place::Nowhere {
+            write!(f, "{}: ", self.place)?;
         }
         f.write_str(&self.text)
     }
@@ -80,3 +93,19 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// The most problems of one kind that are told. A file with more is no configuration, and nobody reads on.
+const MOST: usize = 50;
+
+/// Leaves out what is too much, and says so.
+pub(super) fn bounded(mut problems: Vec<Problem>) -> Vec<Problem> {
+    if problems.len() > MOST {
+        let more = problems.len() - MOST;
+        problems.truncate(MOST);
+        problems.push(Problem::new(
+            Place::Nowhere,
+            format!("{more} more of this kind are not shown. Correct these first."),
+        ));
+    }
+    problems
+}

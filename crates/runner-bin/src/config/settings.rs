@@ -1,6 +1,10 @@
-//! The table of settings: where each stands in the file, and which variables set it.
+//! Settings: what each is called in every dialect, what kind of value it holds, what stands where nothing is set.
 //!
-//! A dialect is one column of this table. Source: `protocol/configuration.md`.
+//! The rows are in `table/`; a dialect is one column of it.
+
+use super::dialect::Dialect;
+use super::names;
+use super::table::{CONTROLLER, RUNNERS, STRUCTURES};
 
 /// Something that can be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,9 +30,15 @@ pub(crate) enum Setting {
     InsecureHostKeys,
     MaxConcurrentRuns,
     LimitTerraform,
+    LimitGithub,
+    LimitGitlab,
+    LimitAzureDevops,
     LimitManual,
     ShutdownGraceSeconds,
     PassEnvironment,
+    WatchHandedOver,
+    PipelineTimeoutMins,
+    ReadTokens,
     StopGraceSeconds,
     StateLocking,
     LogDir,
@@ -39,155 +49,277 @@ pub(crate) enum Setting {
     RepositoryCacheMaxMib,
     MirrorTerraform,
     MirrorOpentofu,
+    DebugMode,
     Port,
     KnownHosts,
     CaCerts,
     ExecutionMode,
     SpringProfiles,
     RunJsonFile,
+    Namespace,
+    OwnedByWorkspace,
+    DisplayName,
+    PublicKey,
+    PublicKeyFile,
+    PollingIntervalSeconds,
+    MaxConcurrentJobs,
+    ImagePullSecrets,
+    Tolerations,
+    NodeSelector,
+    Implementations,
+    MetricsPort,
+    StartDeadlineSeconds,
+    UnschedulableDeadlineSeconds,
+    LeaderElection,
 }
 
-/// Where a setting is found.
+/// What kind of value a setting holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Text without a form of its own.
+    Text,
+    /// A UUID.
+    Uuid,
+    /// A file or a folder.
+    Path,
+    /// Yes or no.
+    Flag,
+    /// A whole number of `unit`s.
+    Number { unit: &'static str, least: i64, most: i64 },
+    /// A secret; `<key>File` and `<VARIABLE>_FILE` name a file that holds it.
+    Secret,
+    /// A private key in PEM.
+    PrivateKey,
+    /// A certificate in PEM.
+    Certificate,
+    /// Several texts.
+    Texts,
+    /// Several files.
+    Paths,
+    /// Several private keys in PEM.
+    PrivateKeys,
+    /// Secrets by host; `<host>File` names a file that holds one.
+    Tokens,
+    /// Keys of its own below it, listed in [`STRUCTURES`].
+    Structure,
+}
+
+impl Kind {
+    /// Whether the value must not be shown.
+    pub(crate) fn is_secret(self) -> bool {
+        matches!(self, Self::Secret | Self::PrivateKey | Self::PrivateKeys | Self::Tokens)
+    }
+
+    /// Whether several values are expected.
+    pub(crate) fn is_list(self) -> bool {
+        matches!(self, Self::Texts | Self::Paths | Self::PrivateKeys)
+    }
+}
+
+/// What stands where nothing is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Preset {
+    /// Nothing.
+    Nothing,
+    /// Nothing, and that is a mistake.
+    Required,
+    /// A number.
+    Number(i64),
+    /// A number; `0` stands for it, too.
+    Limit(i64),
+    /// No.
+    Off,
+    /// This text.
+    Text(&'static str),
+    /// Something that is worked out.
+    Words(&'static str),
+}
+
+impl Preset {
+    /// The number that it is.
+    pub(crate) fn number(self) -> Option<i64> {
+        if let Self::Number(number) | Self::Limit(number) = self { Some(number) } else { None }
+    }
+}
+
+/// One setting.
 pub(crate) struct Row {
     pub setting: Setting,
-    /// Its path in the Terraform runner's file; a list where it ends in `[]`.
-    pub key: Option<&'static str>,
+    pub kind: Kind,
+    /// Its path in the files of the Terraform runner, of the JVM runners (below `blockrunner:`) and of the controller;
+    /// empty where it has none.
+    keys: [&'static str; 3],
+    /// A second path that counts in the controller's file.
+    alias: &'static str,
+    /// The variable that sets it; empty where it has none.
+    variable: &'static str,
+    pub preset: Preset,
+    /// For editors: what it is.
+    pub what: &'static str,
+}
+
+impl Row {
+    pub(super) const fn new(
+        setting: Setting,
+        kind: Kind,
+        keys: [&'static str; 3],
+        variable: &'static str,
+        preset: Preset,
+        what: &'static str,
+    ) -> Self {
+        Self { setting, kind, keys, alias: "", variable, preset, what }
+    }
+
+    pub(super) const fn or(self, alias: &'static str) -> Self {
+        Self { alias, ..self }
+    }
+
+    /// Its path in a file, if it can stand there.
+    pub(crate) fn key(&self, dialect: Dialect) -> Option<String> {
+        let key = self.keys[dialect as usize];
+        match dialect {
+            _ if key.is_empty() => None,
+            // The one key that is Spring's own.
+            Dialect::Jvm if key != "server.port" => Some(format!("blockrunner.{key}")),
+            _ => Some(key.to_owned()),
+        }
+    }
+
+    /// Every path that counts in a file.
+    pub(crate) fn keys(&self, dialect: Dialect) -> Vec<String> {
+        let alias = (dialect == Dialect::Controller && !self.alias.is_empty()).then(|| self.alias.to_owned());
+        self.key(dialect).into_iter().chain(alias).collect()
+    }
+
     /// The variable that sets it.
-    pub variable: Option<&'static str>,
-}
+    pub(crate) fn variable(&self) -> Option<&'static str> {
+        (!self.variable.is_empty()).then_some(self.variable)
+    }
 
-const fn both(setting: Setting, key: &'static str, variable: &'static str) -> Row {
-    Row { setting, key: Some(key), variable: Some(variable) }
-}
-
-const fn key(setting: Setting, key: &'static str) -> Row {
-    Row { setting, key: Some(key), variable: None }
-}
-
-const fn variable(setting: Setting, variable: &'static str) -> Row {
-    Row { setting, key: None, variable: Some(variable) }
+    /// Spring's names for the same: for `auth.api-key.client-id`, `BLOCKRUNNER_AUTH_APIKEY_CLIENTID` and
+    /// `BLOCKRUNNER_AUTH_API_KEY_CLIENT_ID`.
+    pub(crate) fn spring_variables(&self) -> Vec<String> {
+        self.key(Dialect::Jvm).map(|key| names::spring_variables(&key)).unwrap_or_default()
+    }
 }
 
 /// Every setting.
-pub(crate) const SETTINGS: &[Row] = &[
-    // The Terraform runner's own.
-    both(Setting::RunnerUuid, "runnerUuid", "RUNNER_UUID"),
-    both(Setting::ApiUrl, "api.url", "RUNNER_API_URL"),
-    both(Setting::ApiUser, "api.user", "RUNNER_API_USERNAME"),
-    both(Setting::ApiPassword, "api.password", "RUNNER_API_PASSWORD"),
-    both(Setting::ApiClientId, "api.clientId", "RUNNER_API_CLIENT_ID"),
-    both(Setting::ApiClientSecret, "api.clientSecret", "RUNNER_API_CLIENT_SECRET"),
-    key(Setting::PrivateKey, "privateKey"),
-    both(Setting::PrivateKeyFile, "privateKeyFile", "RUNNER_PRIVATE_KEY_FILE"),
-    key(Setting::TimeoutMins, "timeoutMins"),
-    key(Setting::WorkspaceTimeoutMins, "wsTimeoutMins"),
-    key(Setting::InitTimeoutMins, "initTimeoutMins"),
-    key(Setting::WorkingDir, "workingDir"),
-    key(Setting::InstallDir, "tfInstallDir"),
-    key(Setting::InsecureHostKeys, "insecureHostKeys"),
-    variable(Setting::Port, "PORT"),
-    variable(Setting::KnownHosts, "SSH_KNOWN_HOSTS"),
-    variable(Setting::CaCerts, "CUSTOM_CA_CERTS_PATH"),
-    variable(Setting::Version, "VERSION"),
-    variable(Setting::ExecutionMode, "EXECUTION_MODE"),
-    variable(Setting::SpringProfiles, "SPRING_PROFILES_ACTIVE"),
-    variable(Setting::RunJsonFile, "RUN_JSON_FILE_PATH"),
-    // Ours.
-    both(Setting::StrictOrigins, "api.strictOrigins", "BB_API_STRICT_ORIGINS"),
-    both(Setting::PrivateKeys, "privateKeys[]", "BB_PRIVATE_KEYS"),
-    both(Setting::PrivateKeyFiles, "privateKeyFiles[]", "BB_PRIVATE_KEY_FILES"),
-    both(Setting::StateDir, "stateDir", "BB_STATE_DIR"),
-    both(Setting::MaxConcurrentRuns, "maxConcurrentRuns", "BB_MAX_CONCURRENT_RUNS"),
-    both(Setting::LimitTerraform, "limits.terraform", "BB_LIMITS_TERRAFORM"),
-    both(Setting::LimitManual, "limits.manual", "BB_LIMITS_MANUAL"),
-    both(Setting::ShutdownGraceSeconds, "shutdownGraceSeconds", "BB_SHUTDOWN_GRACE_SECONDS"),
-    both(Setting::PassEnvironment, "passEnvironment[]", "BB_PASS_ENVIRONMENT"),
-    both(Setting::StopGraceSeconds, "terraform.stopGraceSeconds", "BB_TERRAFORM_STOP_GRACE_SECONDS"),
-    both(Setting::StateLocking, "terraform.stateLocking", "BB_TERRAFORM_STATE_LOCKING"),
-    both(Setting::LogDir, "terraform.logDir", "BB_TERRAFORM_LOG_DIR"),
-    both(Setting::UnlockOwnStaleLocks, "terraform.unlockOwnStaleLocks", "BB_TERRAFORM_UNLOCK_OWN_STALE_LOCKS"),
-    both(Setting::PluginCacheDir, "terraform.pluginCacheDir", "BB_TERRAFORM_PLUGIN_CACHE_DIR"),
-    both(Setting::PluginCacheMaxMib, "terraform.pluginCacheMaxMib", "BB_TERRAFORM_PLUGIN_CACHE_MAX_MIB"),
-    both(Setting::RepositoryCacheDir, "terraform.repositoryCacheDir", "BB_TERRAFORM_REPOSITORY_CACHE_DIR"),
-    both(Setting::RepositoryCacheMaxMib, "terraform.repositoryCacheMaxMib", "BB_TERRAFORM_REPOSITORY_CACHE_MAX_MIB"),
-    both(Setting::MirrorTerraform, "terraform.mirrors.terraform", "BB_TERRAFORM_MIRRORS_TERRAFORM"),
-    both(Setting::MirrorOpentofu, "terraform.mirrors.opentofu", "BB_TERRAFORM_MIRRORS_OPENTOFU"),
-];
-
-/// The variables that set a setting, for `--help`: those of the public runners, then ours.
-pub fn variables() -> impl Iterator<Item = &'static str> {
-    SETTINGS.iter().filter_map(|row| row.variable)
+pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
+    RUNNERS.iter().chain(CONTROLLER)
 }
 
+/// The row of a setting.
 pub(crate) fn row(setting: Setting) -> &'static Row {
-    SETTINGS.iter().find(|row| row.setting == setting).unwrap_or(&SETTINGS[0])
+    rows().find(|row| row.setting == setting).unwrap_or(&RUNNERS[0])
 }
 
-/// Whether a path of the file is known, and how list places are written there.
-pub(crate) fn is_known(path: &str) -> bool {
-    let general = general(path);
-    let below = |path: &str, root: &str| {
-        path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    };
-    // `api:` with nothing under it is fine; something under `runnerUuid:` is a mistake of its own.
-    SETTINGS.iter().filter_map(|row| row.key).any(|key| below(key, &general) || below(&general, key))
+/// The variables of the public runners and ours that set a setting, for `--help`. Spring's names of the same are not
+/// among them.
+pub fn variables() -> impl Iterator<Item = &'static str> {
+    rows().filter_map(Row::variable)
 }
 
-/// Whether a path of the file only leads to settings, such as `api`.
-pub(crate) fn is_group(path: &str) -> bool {
-    let general = general(path);
-    let keys = || SETTINGS.iter().filter_map(|row| row.key);
-    keys().any(|key| key.strip_prefix(&general).is_some_and(|rest| rest.starts_with('.')))
-        && keys().all(|key| key.trim_end_matches("[]") != general)
-}
-
-/// `a[3].b` as `a[].b`.
-pub(crate) fn general(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    let mut inside = false;
-    for c in path.chars() {
-        inside = match c {
-            '[' => true,
-            ']' => false,
-            _ => inside,
-        };
-        if !inside || c == '[' {
-            out.push(c);
+/// Every path that may stand in a file of this dialect: `[]` for places in lists, `*` for names that are free.
+pub(crate) fn paths(dialect: Dialect) -> Vec<String> {
+    let mut paths = Vec::new();
+    for row in rows() {
+        for key in row.keys(dialect) {
+            match row.kind {
+                Kind::Structure => {}
+                Kind::Tokens => paths.push(format!("{key}.*")),
+                Kind::Secret => paths.extend([format!("{key}File"), key]),
+                kind if kind.is_list() => paths.push(format!("{key}[]")),
+                _ => paths.push(key),
+            }
         }
     }
-    out
+    if dialect == Dialect::Controller {
+        paths.extend(STRUCTURES.iter().map(|part| part.path.to_owned()));
+    }
+    paths
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{SETTINGS, general, is_known};
+    use std::collections::BTreeSet;
+
+    use super::{Dialect, Kind, Preset, Row, paths, rows};
+
+    fn book() -> String {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        std::fs::read_to_string(root.join("docs/src/configuration.md")).unwrap()
+    }
+
+    /// How the book calls a key: that of a list with `[]` at its end.
+    fn in_the_book(row: &Row, dialect: Dialect) -> Option<String> {
+        let key = row.key(dialect)?;
+        Some(match row.kind {
+            Kind::Tokens => format!("{key}.<host>"),
+            kind if kind.is_list() => format!("{key}[]"),
+            _ => key,
+        })
+    }
 
     #[test]
     fn the_book_names_every_key_and_every_variable() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let page = std::fs::read_to_string(root.join("docs/src/configuration.md")).unwrap();
-        for name in SETTINGS.iter().flat_map(|row| [row.key, row.variable]).flatten() {
-            assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/src/configuration.md");
+        let book = book();
+        for row in rows() {
+            let names = Dialect::ALL.into_iter().filter_map(|dialect| {
+                // The same name under `blockrunner:` goes without saying; the book says so once.
+                let same = row
+                    .key(Dialect::Terraform)
+                    .is_some_and(|key| format!("blockrunner.{key}") == row.key(Dialect::Jvm).unwrap_or_default());
+                if dialect == Dialect::Jvm && same { None } else { in_the_book(row, dialect) }
+            });
+            for name in names.chain(row.variable().map(str::to_owned)) {
+                assert!(book.contains(&format!("`{name}`")), "{name} is not in docs/src/configuration.md");
+            }
+        }
+        for path in paths(Dialect::Controller) {
+            let last = path.trim_end_matches(".*").rsplit('.').next().unwrap();
+            assert!(book.contains(last.trim_end_matches("[]")), "{path} is not in docs/src/configuration.md");
+        }
+    }
+
+    #[test]
+    fn the_book_has_the_defaults_of_the_table() {
+        let book = book();
+        for row in rows() {
+            let default = match row.preset {
+                Preset::Number(number) | Preset::Limit(number) => number.to_string(),
+                Preset::Off => "`false`".to_owned(),
+                Preset::Text(text) => format!("`{text}`"),
+                Preset::Required => "required".to_owned(),
+                Preset::Nothing | Preset::Words(_) => continue,
+            };
+            let key = Dialect::ALL.into_iter().find_map(|dialect| in_the_book(row, dialect));
+            let name = key.or_else(|| row.variable().map(str::to_owned)).unwrap();
+            let lines = || book.lines().filter(|line| line.starts_with("| ") && line.contains(&format!("`{name}`")));
+            assert!(lines().any(|line| line.contains(&default)), "{name}: default {default} is not in the book");
         }
     }
 
     #[test]
     fn no_setting_key_or_variable_is_in_the_table_twice() {
-        for (i, row) in SETTINGS.iter().enumerate() {
-            for other in &SETTINGS[i + 1..] {
-                assert!(row.setting != other.setting, "{:?}", row.setting);
-                assert!(row.key.is_none() || row.key != other.key, "{:?}", row.key);
-                assert!(row.variable.is_none() || row.variable != other.variable, "{:?}", row.variable);
+        let mut seen = BTreeSet::new();
+        for row in rows() {
+            assert!(seen.insert(format!("{:?}", row.setting)), "{:?}", row.setting);
+            assert!(row.variable().is_none_or(|name| seen.insert(name.to_owned())), "{:?}", row.variable());
+            for dialect in Dialect::ALL {
+                for key in row.keys(dialect) {
+                    assert!(seen.insert(format!("{dialect:?} {key}")), "{key}");
+                }
             }
         }
     }
 
     #[test]
     fn variables_of_our_own_keys_are_the_path_in_upper_case() {
-        for row in SETTINGS {
-            let Some(variable) = row.variable.filter(|name| name.starts_with("BB_")) else { continue };
+        for row in rows() {
+            let Some(variable) = row.variable().filter(|name| name.starts_with("BB_")) else { continue };
+            let key = row.key(Dialect::Terraform).or_else(|| row.key(Dialect::Controller)).unwrap();
             let mut expected = String::from("BB_");
-            for c in row.key.unwrap().trim_end_matches("[]").chars() {
+            for c in key.chars() {
                 match c {
                     '.' => expected.push('_'),
                     c if c.is_uppercase() => expected.extend(['_', c]),
@@ -199,12 +331,14 @@ mod tests {
     }
 
     #[test]
-    fn places_in_lists_do_not_matter_for_what_is_known() {
-        assert_eq!(general("a[12].b[0]"), "a[].b[]");
-        assert!(is_known("passEnvironment[7]"));
-        assert!(is_known("passEnvironment"));
-        assert!(is_known("api"));
-        assert!(!is_known("ap"));
-        assert!(!is_known("api.urls"));
+    fn every_setting_of_a_number_has_a_default_within_its_range_or_none() {
+        for row in rows() {
+            if let (Kind::Number { least, most, .. }, Preset::Number(number) | Preset::Limit(number)) =
+                (row.kind, row.preset)
+            {
+                assert!((least..=most).contains(&number), "{:?}", row.setting);
+            }
+            assert!(!row.what.is_empty() && !row.what.ends_with('.'), "{:?}", row.setting);
+        }
     }
 }

@@ -11,8 +11,23 @@ pub(crate) fn printable(name: &str) -> String {
     }
 }
 
-/// The known name that was probably meant.
-pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+/// The path of a value, for where only such stand that belong there; parts of it may be free, such as hosts.
+pub(crate) fn shown_path(path: &str) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "._-[]/:".contains(c);
+    if path.len() <= 120 && path.chars().all(harmless) { path.to_owned() } else { "a key that is not shown".to_owned() }
+}
+
+/// The same for the name of something else than a key.
+pub(crate) fn printable_name(name: &str) -> String {
+    let shown = printable(name);
+    if shown.starts_with('`') { shown } else { "a name (not shown: it does not look like one)".to_owned() }
+}
+
+/// The known name that was probably meant: the one that is most alike, if at least `alike` (of 1).
+pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>, alike: f64) -> Option<&'k str> {
+    if name.len() > 100 {
+        return None;
+    }
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_lowercase();
     let score = |candidate: &str| {
         let whole = strsim::normalized_damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
@@ -22,7 +37,7 @@ pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> O
     };
     known
         .map(|candidate| (score(candidate), candidate))
-        .filter(|((score, _), _)| *score >= 0.7)
+        .filter(|((score, _), _)| *score >= alike)
         .max_by(|((a, whole_a), _), ((b, whole_b), _)| a.total_cmp(b).then(whole_a.total_cmp(whole_b)))
         .map(|(_, name)| name)
 }
@@ -34,7 +49,7 @@ mod tests {
     #[test]
     fn the_nearest_name_is_found_by_spelling_and_by_place() {
         let known = ["runnerUuid", "api.url", "api.clientId", "timeoutMins"];
-        let found = |name| nearest(name, known.into_iter());
+        let found = |name| nearest(name, known.into_iter(), 0.7);
         assert_eq!(found("runnerUUID"), Some("runnerUuid"));
         assert_eq!(found("runerUuid"), Some("runnerUuid"));
         assert_eq!(found("url"), Some("api.url"));
@@ -42,7 +57,7 @@ mod tests {
         assert_eq!(found("timeoutMinutes"), Some("timeoutMins"));
         assert_eq!(found("somethingElse"), None);
         let known = ["limits.terraform", "terraform.mirrors.terraform"];
-        assert_eq!(nearest("limit.terraform", known.into_iter()), Some("limits.terraform"));
+        assert_eq!(nearest("limit.terraform", known.into_iter(), 0.7), Some("limits.terraform"));
     }
 
     #[test]

@@ -1,38 +1,42 @@
-//! A YAML file as a flat list of keys with their lines.
+//! A YAML file as a tree of values with their lines, and as a flat list of keys.
 //!
-//! Configuration is looked up by path, reported by line and never written, so a list of
-//! `path = value` is all we need of it. The parser's events are folded without recursion, and everything
-//! is bounded: size, depth, number of values, and what aliases may grow to.
+//! The parser's events are folded without recursion, and everything is bounded: size, depth, number of values,
+//! and what aliases may grow to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use saphyr_parser::{Event, Parser, Span};
 
 use super::problem::{Place, Problem};
+use super::tree::{Builder, Node};
+
+pub(crate) use super::tree::Entry;
 
 /// Largest file that is read, in bytes. The longest ones in the field have a few thousand.
 const MAX_BYTES: u64 = 1 << 20;
-/// Deepest nesting. The dialects need 6.
-const MAX_DEPTH: usize = 32;
+/// Deepest nesting. The dialects need 7.
+pub(super) const MAX_DEPTH: usize = 32;
 /// Most events, after aliases were replaced by what they stand for.
 const MAX_EVENTS: usize = 20_000;
 
-/// A value in the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// Keys joined with dots; places in lists as `[0]`.
-    pub path: String,
-    /// The line of the key (of the value, in a list), from 1.
-    pub line: usize,
-    /// The text of a scalar; `None` for null and for an empty mapping or list.
-    pub value: Option<String>,
+pub(super) const TOO_DEEP: &str = "The file is nested too deeply to be a runner configuration. Check its name.";
+
+/// What a file holds.
+#[derive(Debug, Default)]
+pub(crate) struct Document {
+    /// As a tree: a mapping, or nothing.
+    pub root: Node,
+    /// As a list.
+    pub entries: Vec<Entry>,
+    /// Mistakes that leave the rest readable, such as a key given twice.
+    pub mistakes: Vec<Problem>,
 }
 
-/// Reads a file. Mistakes that leave the rest readable (a key given twice) come beside the entries.
-pub(crate) fn read(file: &Path, shown: &Path) -> Result<(Vec<Entry>, Vec<Problem>), Problem> {
+/// Reads a file.
+pub(crate) fn read(file: &Path, shown: &Path) -> Result<Document, Problem> {
     let whole = |text: String| Problem::new(Place::File(shown.to_owned()), text);
     let mut bytes = Vec::new();
     std::fs::File::open(file)
@@ -43,21 +47,28 @@ pub(crate) fn read(file: &Path, shown: &Path) -> Result<(Vec<Entry>, Vec<Problem
             "The file has more than 1 MiB, so it is no runner configuration. Check its name.".to_owned(),
         ));
     }
+    let line_of = |at: usize| bytes[..at].split(|byte| *byte == b'\n').count();
+    if matches!(bytes.as_slice(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+        return Err(whole("The file is UTF-16 text. Save it as UTF-8.".to_owned()));
+    }
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        let text = "There is a NUL byte in the file, so it is no text. Save it as UTF-8.";
+        return Err(Problem::new(Place::line(shown, line_of(at)), text));
+    }
     let text = std::str::from_utf8(&bytes).map_err(|e| {
-        let line = 1 + String::from_utf8_lossy(&bytes[..e.valid_up_to()]).matches('\n').count();
-        Problem::new(Place::line(shown, line), "The file is not UTF-8 text. Save it as UTF-8.")
+        Problem::new(Place::line(shown, line_of(e.valid_up_to())), "The file is not UTF-8 text. Save it as UTF-8.")
     })?;
     parse(text.strip_prefix('\u{feff}').unwrap_or(text), shown)
 }
 
 /// Reads text.
-pub(crate) fn parse(text: &str, shown: &Path) -> Result<(Vec<Entry>, Vec<Problem>), Problem> {
-    let events = expand(events(text, shown)?, shown)?;
-    let mut fold = Fold { shown, entries: Vec::new(), mistakes: Vec::new(), frames: Vec::new() };
-    for (event, span) in events {
-        fold.take(event, span)?;
+pub(crate) fn parse(text: &str, shown: &Path) -> Result<Document, Problem> {
+    let mut builder = Builder::new(shown);
+    for (event, span) in expand(events(text, shown)?, shown)? {
+        builder.take(event, &span)?;
     }
-    Ok((fold.entries, fold.mistakes))
+    let (root, mistakes) = builder.finish();
+    Ok(Document { entries: root.entries(), root, mistakes })
 }
 
 type Spanned<'t> = (Event<'t>, Span);
@@ -80,7 +91,7 @@ fn events<'t>(text: &'t str, shown: &Path) -> Result<Vec<Spanned<'t>>, Problem> 
             ));
         }
         if depth > MAX_DEPTH {
-            return Err(at("The file is nested too deeply to be a runner configuration. Check its name."));
+            return Err(at(TOO_DEEP));
         }
         if events.len() >= MAX_EVENTS {
             return Err(at("The file holds too many values to be a runner configuration. Check its name."));
@@ -113,7 +124,11 @@ fn expand<'t>(events: Vec<Spanned<'t>>, shown: &Path) -> Result<Vec<Spanned<'t>>
     for (event, span) in events {
         match &event {
             Event::Alias(id) => {
-                let range = anchors.get(id).cloned().unwrap_or_default();
+                // The anchor is known to the parser; what it stands for is not whole yet if the alias is inside of it.
+                let Some(range) = anchors.get(id).cloned() else {
+                    let place = Place::line(shown, span.start.line());
+                    return Err(Problem::new(place, "This alias is part of what it stands for. Write the value out."));
+                };
                 if out.len() + range.len() > MAX_EVENTS {
                     let place = Place::line(shown, span.start.line());
                     return Err(Problem::new(
@@ -140,116 +155,6 @@ fn expand<'t>(events: Vec<Spanned<'t>>, shown: &Path) -> Result<Vec<Spanned<'t>>
     Ok(out)
 }
 
-/// A mapping or list that is being read.
-struct Frame {
-    prefix: String,
-    kind: Kind,
-    empty: bool,
-}
-
-enum Kind {
-    /// Keys seen so far with their lines, and the key whose value comes next.
-    Mapping { seen: BTreeMap<String, usize>, key: Option<(String, usize)> },
-    /// Place of the next value.
-    List(usize),
-}
-
-struct Fold<'p> {
-    shown: &'p Path,
-    entries: Vec<Entry>,
-    mistakes: Vec<Problem>,
-    frames: Vec<Frame>,
-}
-
-impl Fold<'_> {
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
-        let line = span.start.line().max(1);
-        match event {
-            Event::Scalar(text, style, ..) => {
-                if self.awaits_key() {
-                    self.key(&text, line);
-                } else {
-                    let null = style == ScalarStyle::Plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                    if self.frames.is_empty() && !null {
-                        let text = "The file must hold keys and values, like `runnerUuid: …`.";
-                        return Err(Problem::new(Place::line(self.shown, line), text));
-                    }
-                    let (path, line) = self.place(line);
-                    self.add(path, line, if null { None } else { Some(text.into_owned()) });
-                }
-            }
-            Event::MappingStart(..) => self.open(line, Kind::Mapping { seen: BTreeMap::new(), key: None })?,
-            Event::SequenceStart(..) => self.open(line, Kind::List(0))?,
-            Event::MappingEnd | Event::SequenceEnd => {
-                if let Some(frame) = self.frames.pop().filter(|frame| frame.empty) {
-                    self.add(frame.prefix, line, None);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn awaits_key(&self) -> bool {
-        matches!(self.frames.last(), Some(Frame { kind: Kind::Mapping { key: None, .. }, .. }))
-    }
-
-    fn key(&mut self, text: &str, line: usize) {
-        let Some(Frame { prefix, kind: Kind::Mapping { seen, key }, empty }) = self.frames.last_mut() else { return };
-        *empty = false;
-        *key = Some((text.to_owned(), line));
-        if let Some(first) = seen.insert(text.to_owned(), line) {
-            let path = super::suggest::printable(&join(prefix, text));
-            let text = format!("{path} is there twice, the first time in line {first}. Remove one of the two.");
-            self.mistakes.push(Problem::new(Place::line(self.shown, line), text));
-        }
-    }
-
-    /// The path and line that the next value goes by.
-    fn place(&mut self, line: usize) -> (String, usize) {
-        match self.frames.last_mut() {
-            None => (String::new(), line),
-            Some(Frame { prefix, kind: Kind::List(next), empty }) => {
-                *empty = false;
-                *next += 1;
-                (format!("{prefix}[{}]", *next - 1), line)
-            }
-            Some(Frame { prefix, kind: Kind::Mapping { key, .. }, .. }) => {
-                let (name, at) = key.take().unwrap_or_default();
-                (join(prefix, &name), at)
-            }
-        }
-    }
-
-    fn open(&mut self, line: usize, kind: Kind) -> Result<(), Problem> {
-        let refused = if self.awaits_key() {
-            Some("A list or mapping cannot be a key here. Check the indentation.")
-        } else if self.frames.is_empty() && matches!(kind, Kind::List(_)) {
-            Some("The file must hold keys and values, like `runnerUuid: …`.")
-        } else if self.frames.len() > MAX_DEPTH {
-            Some("The file is nested too deeply to be a runner configuration. Check its name.")
-        } else {
-            None
-        };
-        if let Some(text) = refused {
-            return Err(Problem::new(Place::line(self.shown, line), text));
-        }
-        let (prefix, _) = self.place(line);
-        self.frames.push(Frame { prefix, kind, empty: true });
-        Ok(())
-    }
-
-    fn add(&mut self, path: String, line: usize, value: Option<String>) {
-        if !path.is_empty() {
-            self.entries.push(Entry { path, line, value });
-        }
-    }
-}
-
-fn join(prefix: &str, key: &str) -> String {
-    if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -257,9 +162,9 @@ mod tests {
     use super::{Entry, parse};
 
     fn entries(text: &str) -> Vec<Entry> {
-        let (entries, mistakes) = parse(text, Path::new("f.yml")).unwrap();
-        assert_eq!(mistakes, []);
-        entries
+        let document = parse(text, Path::new("f.yml")).unwrap();
+        assert_eq!(document.mistakes, []);
+        document.entries
     }
 
     fn refusal(text: &str) -> String {
@@ -330,8 +235,35 @@ mod tests {
 
     #[test]
     fn a_key_given_twice_is_named_with_both_lines() {
-        let (_, mistakes) = parse("api:\n  url: a\n  user: b\n  url: c\n", Path::new("f.yml")).unwrap();
-        let texts: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        let document = parse("api:\n  url: a\n  user: b\n  url: c\n", Path::new("f.yml")).unwrap();
+        let texts: Vec<String> = document.mistakes.iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["f.yml:4: `api.url` is there twice, the first time in line 2. Remove one of the two."]);
+    }
+
+    #[test]
+    fn what_is_merged_stands_behind_what_is_written() {
+        let text = "a: &a {x: 1, y: {z: 2}}\nb: &b {x: 3, w: 4}\nc:\n  <<: *a\n  x: 5\nd:\n  <<: [*b, *a]\ne: {<<: *a, <<: *b}\n'<<': 6\n";
+        let found: Vec<String> = entries(text)
+            .into_iter()
+            .filter(|entry| !entry.path.starts_with(['a', 'b']))
+            .map(|entry| format!("{}={}", entry.path, entry.value.unwrap_or_default()))
+            .collect();
+        assert_eq!(found, ["c.x=5", "c.y.z=2", "d.x=3", "d.w=4", "d.y.z=2", "e.x=1", "e.y.z=2", "e.w=4", "<<=6"]);
+    }
+
+    #[test]
+    fn an_alias_inside_of_what_it_stands_for_is_refused() {
+        for text in ["a: &a [*a]\n", "a: &a {b: *a, c: d}\n", "a: &a\n  b:\n    <<: *a\n"] {
+            assert!(refusal(text).contains("part of what it stands for"), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_mappings_can_be_merged() {
+        for text in ["a:\n  <<: x\n", "a:\n  <<: [{b: c}, x]\n", "a:\n  <<:\n"] {
+            let document = parse(text, Path::new("f.yml")).unwrap();
+            assert_eq!(document.mistakes.len(), 1, "{text}");
+            assert!(document.mistakes[0].text.starts_with("`<<` takes a mapping"), "{text}");
+        }
     }
 }
