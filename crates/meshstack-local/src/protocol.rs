@@ -89,6 +89,12 @@ fn answer(shared: &Shared, number: u64, route: &Route, parts: &Parts, body: &Byt
                 Ok(answer)
             }
             Asked::CreateRunner(runner) => Ok(state.store_runner(201, &identifier::uuid(), runner)),
+            Asked::ReadRunner { uuid } => {
+                let runner = state.runners.get(&uuid);
+                let runner =
+                    runner.ok_or_else(|| Refusal::expected(404, format!("runner {uuid} was never created")))?;
+                Ok(Answer::json(200, RUNNER, &runner.stored()))
+            }
             Asked::UpdateRunner { uuid, runner } if state.runners.contains_key(&uuid) => {
                 Ok(state.store_runner(200, &uuid, runner))
             }

@@ -28,6 +28,7 @@ pub(crate) enum Route {
     UploadPlan { run: String },
     TerraformState { workspace: String, building_block: String },
     CreateRunner,
+    ReadRunner { uuid: String },
     UpdateRunner { uuid: String },
     Unknown,
 }
@@ -57,6 +58,7 @@ impl Route {
                 ["api", "terraform", "state", "workspace", workspace, "buildingBlock", building_block],
             ) => Self::TerraformState { workspace: owned(workspace), building_block: owned(building_block) },
             ("POST", ["api", "meshobjects", "meshbuildingblockrunners"]) => Self::CreateRunner,
+            ("GET", ["api", "meshobjects", "meshbuildingblockrunners", uuid]) => Self::ReadRunner { uuid: owned(uuid) },
             ("PUT", ["api", "meshobjects", "meshbuildingblockrunners", uuid]) => {
                 Self::UpdateRunner { uuid: owned(uuid) }
             }
@@ -73,7 +75,7 @@ impl Route {
             Self::ReadRun { .. } => Operation::ReadRun,
             Self::DownloadPlan { .. } | Self::UploadPlan { .. } => Operation::Artifact,
             Self::TerraformState { .. } => Operation::State,
-            Self::CreateRunner | Self::UpdateRunner { .. } => Operation::Runner,
+            Self::CreateRunner | Self::ReadRunner { .. } | Self::UpdateRunner { .. } => Operation::Runner,
             Self::Unknown => Operation::Unknown,
         }
     }
@@ -110,6 +112,7 @@ pub(crate) enum Asked {
     UploadPlan { run: String, plan: Bytes },
     TerraformState { workspace: String, building_block: String, call: StateCall },
     CreateRunner(CheckedRunner),
+    ReadRunner { uuid: String },
     UpdateRunner { uuid: String, runner: CheckedRunner },
 }
 
@@ -165,6 +168,10 @@ impl Asked {
             Route::CreateRunner => {
                 media_type(headers, RUNNER, RUNNER)?;
                 Ok(Self::CreateRunner(runner_object(body, None)?))
+            }
+            Route::ReadRunner { uuid } => {
+                accepts(headers, RUNNER)?;
+                Ok(Self::ReadRunner { uuid: uuid.clone() })
             }
             Route::UpdateRunner { uuid } => {
                 media_type(headers, RUNNER, RUNNER)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use x509_cert::der::DateTime;
 
 use crate::seal::Sealer;
 use crate::view::{RunnerState, RunnerView};
@@ -92,6 +93,16 @@ impl Runner {
             last_name: None,
             last_node_id: None,
         }
+    }
+
+    /// The object as it is read: with the time when the runner last asked for a run.
+    pub(crate) fn stored(&self) -> Value {
+        let mut object = self.object.clone();
+        let since = self.last_claim.and_then(|last| last.duration_since(SystemTime::UNIX_EPOCH).ok());
+        if let Some(last) = since.and_then(|since| DateTime::from_unix_duration(since).ok()) {
+            object["metadata"]["lastSeen"] = last.to_string().into();
+        }
+        object
     }
 
     pub(crate) fn view(&self, uuid: &str, now: SystemTime) -> RunnerView {

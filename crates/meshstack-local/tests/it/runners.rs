@@ -65,6 +65,32 @@ async fn a_runner_that_was_never_created_is_not_updated() {
     scene.assert_no_violation();
 }
 
+fn get(scene: &Scene, uuid: &str) -> RequestBuilder {
+    let path = format!("/api/meshobjects/meshbuildingblockrunners/{uuid}");
+    scene.request("GET", &path).header("Accept", RUNNER).bearer_auth(&scene.api_token)
+}
+
+#[tokio::test]
+async fn a_runner_is_read_as_it_was_registered_and_tells_when_it_last_asked_for_a_run() {
+    let clock = ManualClock::new();
+    let scene = Scene::with(Options { clock: clock.clone().into(), ..Options::default() }).await;
+    let uuid = send(post(&scene, &object())).await.json()["metadata"]["uuid"].as_str().unwrap().to_owned();
+    let read = send(get(&scene, &uuid)).await;
+    assert_eq!(read.status, 200);
+    assert_eq!(read.json()["spec"], object()["spec"]);
+    assert_eq!(read.json()["metadata"], json!({ "ownedByWorkspace": "platform-team", "uuid": uuid }));
+
+    send(scene.claim()).await;
+    let first = send(get(&scene, &scene.runner)).await.json()["metadata"]["lastSeen"].as_str().unwrap().to_owned();
+    assert!(first.len() == 20 && first.ends_with('Z'), "{first}");
+    clock.advance(Duration::from_secs(10));
+    send(scene.claim()).await;
+    assert!(send(get(&scene, &scene.runner)).await.json()["metadata"]["lastSeen"].as_str().unwrap() > &*first);
+    assert_eq!(send(get(&scene, "never")).await.status, 404);
+    scene.assert_no_violation();
+    assert_eq!(send(with_header(get(&scene, &uuid), "accept", Some("application/json"))).await.status, 406);
+}
+
 #[tokio::test]
 async fn an_update_keeps_the_queue_and_the_last_sign_of_life() {
     let scene = Scene::new().await;
