@@ -5,6 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::config_command::ConfigCommand;
+use crate::doctor::DoctorArgs;
+use crate::keys::KeysCommand;
+use crate::register::RegisterArgs;
+
 const ABOUT: &str = "Runs the building blocks of meshStack: claims runs, carries them out, reports how they went.";
 
 const HELP: &str = "\
@@ -16,13 +21,19 @@ Examples:
       Try your own Terraform module as a building block.
   bb-runner --config /etc/bb-runner.yml
       Claim runs until SIGTERM or Ctrl-C; a second signal ends at once.
+  bb-runner config check old/runner-config.yml
+      Say everything that is wrong with a file of this or of a public runner.
   bb-runner run-once run.json
       Carry out one run from a file, as the run controller's pods do.
+  bb-runner keys generate && bb-runner register --display-name NAME --workspace WORKSPACE --write-config
+      Make a key pair, and create the runner in meshStack.
+  bb-runner doctor
+      Check everything that a runner needs, and say what to do about what is missing.
   bb-runner completions bash > /etc/bash_completion.d/bb-runner
 
 Environment (an empty variable counts as unset; a variable beats the file):
   RUNNER_CONFIG_FILE        configuration file, where --config is not given
-                            [runner-config.yml]
+                            [runner-config.yml, application.yml]
   RUNNER_UUID               the runner's UUID in meshStack
   RUNNER_API_URL            meshStack's address
   RUNNER_API_CLIENT_ID, RUNNER_API_CLIENT_SECRET
@@ -38,6 +49,11 @@ Environment (an empty variable counts as unset; a variable beats the file):
   VERSION                   version to report to meshStack
   EXECUTION_MODE=single-run, SPRING_PROFILES_ACTIVE=kubernetes, RUN_JSON_FILE_PATH
                             carry out the run in that file, as run-once does
+  RUNNER_API_CLIENT_SECRET_FILE, RUNNER_API_PASSWORD_FILE
+                            files that hold these secrets; so do files in /run/secrets
+                            that are named like the variables
+  BLOCKRUNNER_UUID, BLOCKRUNNER_AUTH_APIKEY_CLIENTID, ..., SERVER_PORT
+                            the JVM runners' names of the same
   BB_LOG_LEVEL, BB_LOG_FORMAT
                             as --log-level and --log-format
   BB_MAX_CONCURRENT_RUNS, BB_TERRAFORM_LOG_DIR, ...
@@ -50,7 +66,8 @@ Exit codes:
        run was reported, it was handed over or aborted, or another try could only
        carry it out twice
   1    not done: runs were cut off by a second signal; demo: a run did not succeed,
-       or there is no Terraform; run-once: nothing was started, it may be tried again
+       or there is no Terraform; run-once: nothing was started, it may be tried again;
+       health: /healthz does not answer 200
   2    not tried: the command line or the configuration is wrong, or PORT is taken
   130  demo: interrupted";
 
@@ -62,7 +79,7 @@ pub struct Cli {
     /// What to do; `run` if nothing is said.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Configuration file in YAML, of the public Terraform runner's format
+    /// Configuration file in YAML, in the format of any of the public runners
     #[arg(long, value_name = "FILE", global = true, display_order = 90)]
     pub config: Option<PathBuf>,
     /// How to log.
@@ -119,6 +136,28 @@ pub enum Command {
         /// The run object, JSON, with its secrets in plain text
         file: PathBuf,
     },
+    /// Make and check key pairs
+    Keys {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// Ask the runner of this machine or container how it is: exit code 0 if its /healthz answers 200
+    Health {
+        /// Its port [default: as the runner has it: PORT, `SERVER_PORT`, or 8100]
+        #[arg(long)]
+        port: Option<u16>,
+    },
+    /// Create or update the runner's registration in meshStack
+    Register(Box<RegisterArgs>),
+    /// Check and show the configuration
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Check everything that a runner needs, and say what to do about what is missing
+    Doctor(DoctorArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell

@@ -1,14 +1,25 @@
 #![doc = include_str!("../README.md")]
 
+mod ask_health;
+pub mod called_as;
 pub mod cli;
 pub mod config;
+pub mod config_command;
 mod daemon;
 mod demo;
+pub mod doctor;
 mod exit;
+mod file_edit;
+mod first_process;
 mod health;
+pub mod keys;
 mod logging;
 mod once;
 mod passwords;
+mod peek;
+pub mod register;
+mod runner_api;
+mod say;
 mod signals;
 mod wiring;
 
@@ -32,7 +43,19 @@ pub fn main(cli: &Cli) -> Exit {
             }
             demo::run(args, logged)
         }
+        Some(Command::Config { command }) => config_command::run(command, cli.config.as_deref(), &environment),
+        Some(Command::Doctor(args)) => doctor::run(args, cli.config.as_deref(), &environment),
+        Some(Command::Keys { command }) => keys::run(command, cli.config.as_deref(), &environment),
+        Some(Command::Health { port }) => ask_health::run(*port, &environment),
+        Some(Command::Register(args)) => register::run(args, cli.config.as_deref(), &environment),
         Some(Command::RunOnce { file }) => serve(cli, &environment, Some(Mode::SingleRun(file.clone()))),
+        None if called_as::is_controller() => {
+            eprintln!(
+                "The run controller is not part of this version. Keep the public image for the controller; \
+                 the pods that it starts may use this one."
+            );
+            Exit::BadConfiguration
+        }
         Some(Command::Run) | None => serve(cli, &environment, None),
     }
 }
@@ -42,6 +65,7 @@ fn serve(cli: &Cli, environment: &Environment, mode: Option<Mode>) -> Exit {
     if let Err(exit) = logging::start(&cli.logging, environment) {
         return exit;
     }
+    first_process::stand_in();
     let directory = match std::env::current_dir() {
         Ok(directory) => directory,
         Err(error) => {

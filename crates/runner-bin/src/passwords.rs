@@ -19,9 +19,25 @@ fn password(address: &str) -> Option<&str> {
     Some(password).filter(|password| !password.is_empty())
 }
 
+/// The address without its password.
+pub(crate) fn hidden(address: &str) -> String {
+    match password(address) {
+        Some(password) if address.contains("://") => address.replace(password, "***"),
+        _ => address.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::password;
+    use super::{hidden, password};
+
+    #[test]
+    fn an_address_is_shown_without_its_password_and_other_texts_as_they_are() {
+        assert_eq!(hidden("https://user:pass%40word@mirror/a"), "https://user:***@mirror/a");
+        for text in ["https://mirror/a", "a:b@c", ""] {
+            assert_eq!(hidden(text), text);
+        }
+    }
 
     #[test]
     fn the_password_of_an_address_is_found_where_there_is_one() {

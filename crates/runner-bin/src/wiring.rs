@@ -1,10 +1,13 @@
 //! Puts a runner together from a configuration.
 
+use executor_azdo::{AzdoExecutor, AzdoSettings};
+use executor_github::{GithubExecutor, GithubSettings};
+use executor_gitlab::{GitlabExecutor, GitlabSettings};
 use executor_manual::ManualExecutor;
 use executor_terraform::{Mirrors, Settings, Supervisor, TerraformExecutor};
 use meshstack_client::{Client, ClientConfig, Credentials, KeyRing};
 use runner_core::journal::{FileJournal, OpenError};
-use runner_core::{Runner, RunnerBuilder};
+use runner_core::{Executor, Runner, RunnerBuilder};
 
 use crate::config::Config;
 use crate::{logging, passwords};
@@ -66,8 +69,9 @@ fn builder(config: Config, keys: KeyRing) -> Result<RunnerBuilder, Refusal> {
     let mirrors = [&config.terraform.terraform_mirror, &config.terraform.opentofu_mirror];
     let mut secrets = passwords::in_addresses(mirrors.into_iter().flatten().map(String::as_str));
     secrets.extend(secret.filter(|secret| !secret.is_empty()));
+    secrets.extend(config.gitlab_read_tokens.values().filter(|token| !token.is_empty()).cloned());
     logging::mask(&secrets);
-    let settings = terraform_settings(&config);
+    let executors = Executors::of(&config);
     let mut client = ClientConfig::new(&config.runner_uuid);
     client.version = config.version.unwrap_or_else(|| VERSION.to_owned());
     client.api_url = config.api_url;
@@ -76,19 +80,65 @@ fn builder(config: Config, keys: KeyRing) -> Result<RunnerBuilder, Refusal> {
     client.strict_origins = config.strict_origins;
     let client = Client::new(client).map_err(|e| format!("{e}."))?;
     let mut builder = Runner::builder(client, config.runner_uuid)
-        .executor_with_limit(TerraformExecutor::new(settings), config.terraform_limit)
         .keys(keys)
         .working_dir(config.working_dir)
         .max_concurrent_runs(config.max_concurrent_runs)
         .shutdown_grace(config.shutdown_grace);
-    builder = match config.manual_limit {
-        Some(limit) => builder.executor_with_limit(ManualExecutor::new(), limit),
-        None => builder.executor(ManualExecutor::new()),
-    };
+    builder = builder.executor_with_limit(executors.terraform, config.terraform_limit);
+    builder = add(builder, executors.github, config.github_limit);
+    builder = add(builder, executors.gitlab, config.gitlab_limit);
+    builder = add(builder, executors.azdo, config.azure_devops_limit);
+    builder = add(builder, executors.manual, config.manual_limit);
     for secret in &secrets {
         builder = builder.mask(secret);
     }
     Ok(builder)
+}
+
+fn add(builder: RunnerBuilder, executor: impl Executor, limit: Option<usize>) -> RunnerBuilder {
+    match limit {
+        Some(limit) => builder.executor_with_limit(executor, limit),
+        None => builder.executor(executor),
+    }
+}
+
+/// An executor for each implementation type.
+struct Executors {
+    terraform: TerraformExecutor,
+    github: GithubExecutor,
+    gitlab: GitlabExecutor,
+    azdo: AzdoExecutor,
+    manual: ManualExecutor,
+}
+
+impl Executors {
+    fn of(config: &Config) -> Self {
+        let (watch_handed_over, pipeline_timeout) = (config.watch_handed_over, config.pipeline_timeout);
+        let ca_paths = || config.ca_paths.clone();
+        let (github, gitlab, azdo) = (GithubSettings::default(), GitlabSettings::default(), AzdoSettings::default());
+        let read_tokens = config.gitlab_read_tokens.clone().into_iter().collect();
+        Self {
+            terraform: TerraformExecutor::new(terraform_settings(config)),
+            github: GithubExecutor::new(GithubSettings {
+                pipeline_timeout,
+                watch_handed_over,
+                ca_paths: ca_paths(),
+                ..github
+            }),
+            gitlab: GitlabExecutor::new(GitlabSettings {
+                watch_handed_over,
+                read_tokens,
+                ca_paths: ca_paths(),
+                ..gitlab
+            }),
+            azdo: AzdoExecutor::new(AzdoSettings { pipeline_timeout, watch_handed_over, ca_paths: ca_paths(), ..azdo }),
+            manual: if config.manual_debug {
+                ManualExecutor::in_debug_mode(ManualExecutor::DEBUG_PAUSE)
+            } else {
+                ManualExecutor::new()
+            },
+        }
+    }
 }
 
 fn terraform_settings(config: &Config) -> Settings {

@@ -5,9 +5,15 @@ mod support;
 
 mod bad_input;
 mod command_line;
+mod config;
 mod demo;
 mod disk;
+mod doctor;
+mod first_day;
+mod keys;
 mod kill;
+mod packaging;
+mod register;
 mod run_once;
 mod shutdown;
 mod state;
