@@ -84,6 +84,7 @@ async fn a_limit_per_type_lets_others_pass() {
     github.workflow("apply.yml", Workflow::new(|_| Script::endless()));
     let runs = [local.order_raw(UUID, run(GITHUB_SYNC, &github.url())).await, {
         let mut second = run(GITHUB_SYNC, &github.url());
+        second["spec"]["runToken"] = json!("the token of the second");
         second["metadata"]["uuid"] = json!("5d1f4f6e-9b1c-4b43-8ac0-000000000002");
         local.order_raw(UUID, second).await
     }];

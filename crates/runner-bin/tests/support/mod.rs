@@ -242,7 +242,7 @@ impl Drop for MeshStackProcess {
 
 /// The binary of the neighbouring crate. Cargo builds it for `cargo test --workspace`, but not for the tests of this
 /// crate alone, so it is asked for.
-fn meshstack_local_binary() -> &'static Path {
+pub(crate) fn meshstack_local_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         // …/target/<profile>/deps/<test>
