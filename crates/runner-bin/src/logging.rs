@@ -16,12 +16,15 @@ use crate::cli::{LogFormat, LogLevel, Logging};
 use crate::config::Environment;
 
 /// Our crates. Others stay at warnings whatever the level: what HTTP libraries say below may hold tokens.
-const OURS: [&str; 7] = [
+const OURS: [&str; 10] = [
     "bb_runner",
     "runner_bin",
     "runner_core",
     "meshstack_client",
     "meshstack_local",
+    "executor_azdo",
+    "executor_github",
+    "executor_gitlab",
     "executor_manual",
     "executor_terraform",
 ];
@@ -102,5 +105,21 @@ impl<'w> MakeWriter<'w> for MaskedStderr {
 
     fn make_writer(&'w self) -> Self {
         Self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::OURS;
+
+    #[test]
+    fn the_log_level_is_for_every_crate_of_the_workspace() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for entry in std::fs::read_dir(crates).unwrap() {
+            let name = entry.unwrap().file_name().to_string_lossy().replace('-', "_");
+            assert!(OURS.contains(&name.as_str()), "{name} is missing");
+        }
     }
 }

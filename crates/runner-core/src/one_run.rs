@@ -15,7 +15,7 @@ use crate::active::Handle;
 use crate::execution::{Execution, Start};
 use crate::executors::{Registered, panic_text};
 use crate::journal::{Entry, RunJournal, Stage};
-use crate::lifecycle::Event;
+use crate::lifecycle::{Event, Phase};
 use crate::mask::Masker;
 use crate::progress::Progress;
 use crate::report::{Ended, Note, Report, mistake, report_lost};
@@ -96,7 +96,7 @@ impl OneRun {
                 };
             }
             if let (Stage::HandedOver, Some(checkpoint)) = (entry.stage, entry.watch.clone()) {
-                report.advance(Event::HandOver);
+                self.handle.set_phase(Phase::HandedOver);
                 return self.watch(assignment.executor, checkpoint, &report, &mut reporter).await;
             }
         }
@@ -289,7 +289,7 @@ impl OneRun {
                 error,
             ));
         }
-        self.handle.set_resumable(self.repeatable);
+        self.handle.set_resumable(self.repeatable || (self.has_checkpoint() && registered.executor.resumes()));
         report.advance(Event::Start);
         let ctx = self.context_for(opened, &registered, report);
         let access = Arc::clone(&self.handle.access);

@@ -291,3 +291,25 @@ async fn a_run_that_was_aborted_while_no_runner_was_there_goes_to_its_executor_t
         assert!(journal.kept().entries.is_empty());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_taken_up_again_is_left_to_the_next_start_too() {
+    let (fake, notes) = (Fake::new(), Notes::default());
+    let run = order("r", "GITHUB_WORKFLOW");
+    fake.know(&run);
+    let checkpoint = Some(json!({ "id": 7 }));
+    notes.kept().entries.push(Entry { stage: Stage::Started, checkpoint, ..Entry::new("r", run.raw().clone()) });
+    for _ in 0..3 {
+        let following = handing_over().resuming(|ctx| {
+            Box::pin(async move {
+                ctx.or_stopped(std::future::pending::<()>()).await?;
+                Ok(Outcome::Succeeded)
+            })
+        });
+        let daemon = start(&fake, fake.runner().executor(following).journal(notes.clone()));
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(daemon.drain().await.left_behind, 0);
+        assert_eq!(fake.run("r").status, Some(RunStatus::InProgress), "nobody has stopped it");
+        assert_eq!(notes.kept().entries.len(), 1);
+    }
+}
