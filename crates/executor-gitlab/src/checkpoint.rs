@@ -9,7 +9,12 @@ use serde_json::Value;
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Checkpoint {
     /// GitLab has certainly not accepted a trigger: it may be sent.
-    NotAccepted {},
+    #[serde(rename_all = "camelCase")]
+    NotAccepted {
+        /// GitLab wants no request before, in seconds since 1970.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_before: Option<u64>,
+    },
     /// A trigger is on its way. Whether it arrived is not known.
     Sending {
         /// When, in seconds since 1970.
@@ -52,13 +57,22 @@ mod tests {
     #[test]
     fn a_checkpoint_reads_back_as_it_was_written() {
         let started = Started { id: Some(u64::MAX), web_url: Some("https://x/1".to_owned()), at: 7 };
-        for checkpoint in
-            [Checkpoint::NotAccepted {}, Checkpoint::Sending { at: 1_767_225_600 }, Checkpoint::Started(started)]
-        {
+        for checkpoint in [
+            Checkpoint::NotAccepted { not_before: None },
+            Checkpoint::NotAccepted { not_before: Some(1_767_225_600) },
+            Checkpoint::Sending { at: 1_767_225_600 },
+            Checkpoint::Started(started),
+        ] {
             let text = serde_json::to_string(&checkpoint).expect("JSON");
             let value = serde_json::from_str(&text).expect("JSON");
             assert_eq!(Checkpoint::read(value).expect("a checkpoint"), checkpoint, "{text}");
         }
+    }
+
+    #[test]
+    fn one_of_before_there_was_a_time_to_keep_to_can_be_read() {
+        let read = Checkpoint::read(json!({ "notAccepted": {} })).expect("a checkpoint");
+        assert_eq!(read, Checkpoint::NotAccepted { not_before: None });
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl GitlabExecutor {
         Some(Reader { web: &self.web, project, token })
     }
 
-    async fn trigger(&self, ctx: &RunContext) -> Result<Outcome, Failure> {
+    async fn trigger(&self, ctx: &RunContext, not_before: Option<u64>) -> Result<Outcome, Failure> {
         let step = ctx.step(STEP);
         step.start();
         let definition = Definition::of(ctx.run())?;
@@ -61,7 +61,8 @@ impl GitlabExecutor {
             step.log_line(format!("Warning: {warning}"));
         }
         let (patience, first_retry) = (self.settings.trigger_patience, self.settings.first_retry);
-        let trigger = Trigger { web: &self.web, definition: &definition, form: &form, patience, first_retry };
+        let trigger =
+            Trigger { web: &self.web, definition: &definition, form: &form, patience, first_retry, not_before };
         match trigger.send(ctx, &step).await? {
             Sent::Accepted { answer, at } => self.accepted(ctx, &definition, &answer, at).await,
             Sent::Unclear { why, at } => {
@@ -135,6 +136,7 @@ impl GitlabExecutor {
     ) -> Result<Outcome, Failure> {
         let project = definition.project.for_people();
         let Some(reader) = self.reader(ctx, &definition.project) else {
+            warn_if_aborted(ctx, &definition.project, "there is no read token for its server");
             return Err(Failure::because(
                 format!(
                     "{message} Ask the platform team to look for a new pipeline of {project}: if there is one, it may have \
@@ -150,11 +152,19 @@ impl GitlabExecutor {
                 step.log_line(format!("Found: pipeline {}.", found.id));
                 self.hand_over(ctx, definition, started(found, at)).await
             }
-            Found::Nothing => Err(Failure::because(
-                format!("{message} GitLab shows no pipeline of this run in {project}. Start the run again."),
-                why.to_owned(),
-            )),
+            Found::Nothing => {
+                warn_if_aborted(ctx, &definition.project, "GitLab shows no pipeline of this run");
+                // GitLab may still be at work on the request: nobody can tell.
+                Err(Failure::because(
+                    format!(
+                        "{message} GitLab shows no pipeline of this run in {project} yet, but may still create it. Look \
+                         there first, and start the run again only if there is none."
+                    ),
+                    why.to_owned(),
+                ))
+            }
             Found::Unreadable(error) => {
+                warn_if_aborted(ctx, &definition.project, &error.to_string());
                 let role = if error.refused().is_some() {
                     " (the variables of a pipeline need the role Maintainer)"
                 } else {
@@ -174,12 +184,13 @@ impl GitlabExecutor {
 
     async fn hand_over(&self, ctx: &RunContext, definition: &Definition, started: Started) -> Result<Outcome, Failure> {
         let checkpoint = Checkpoint::Started(started.clone());
+        let id = started.id.map(|id| id.to_string());
+        // Noted with the checkpoint.
+        ctx.external_run(id.as_deref(), started.web_url.as_deref());
         // It is started, whatever the disk says.
         if let Err(failure) = ctx.checkpoint(&checkpoint).await {
             tracing::warn!(cause = failure.causes(), "a started pipeline could not be noted");
         }
-        let id = started.id.map(|id| id.to_string());
-        ctx.external_run(id.as_deref(), started.web_url.as_deref());
         let step = ctx.step(STEP);
         step.user_message(match (&started.web_url, &id) {
             (Some(url), _) => format!("GitLab has started the pipeline: {url}"),
@@ -191,13 +202,29 @@ impl GitlabExecutor {
         });
         step.succeed();
         let reader = self.reader(ctx, &definition.project);
-        if let (Some(StopReason::Aborted), Some(reader), Some(id)) = (ctx.stop().reason(), &reader, started.id) {
-            watch::cancel(reader, ctx, id).await;
+        if ctx.stop().reason() == Some(StopReason::Aborted) {
+            match (&reader, started.id) {
+                (Some(reader), Some(id)) => watch::cancel(reader, ctx, id).await,
+                (None, _) => warn_if_aborted(ctx, &definition.project, "there is no read token for its server"),
+                (_, None) => warn_if_aborted(ctx, &definition.project, "GitLab did not say which one it is"),
+            }
             return Err(Stopped(StopReason::Aborted).into());
         }
         let watched = self.settings.watch_handed_over && reader.is_some() && started.id.is_some();
         let watch = if watched { serde_json::to_value(&checkpoint).ok() } else { None };
         Ok(Outcome::HandedOver { watch })
+    }
+}
+
+/// Says that nobody has canceled what an aborted run may have started.
+fn warn_if_aborted(ctx: &RunContext, project: &Project, why: &str) {
+    if ctx.stop().reason() == Some(StopReason::Aborted) {
+        tracing::warn!(
+            project = project.for_people(),
+            cause = %ctx.masker().mask(why),
+            "an aborted run may have started a pipeline, which was not found and may go on. Look for it in GitLab, and \
+             cancel it"
+        );
     }
 }
 
@@ -215,9 +242,9 @@ impl Executor for GitlabExecutor {
         vec![StepSpec::new(STEP, "Trigger GitLab CI/CD")]
     }
 
-    /// The answer to a trigger is waited for, and an aborted pipeline is canceled.
+    /// The answer to a trigger is waited for (30 s), its pipeline is looked for (20 s), and an aborted one is canceled.
     fn stop_grace(&self) -> Duration {
-        Duration::from_secs(45)
+        Duration::from_secs(60)
     }
 
     fn names_external_run(&self) -> bool {
@@ -229,12 +256,12 @@ impl Executor for GitlabExecutor {
     }
 
     async fn execute(&self, ctx: &RunContext) -> Result<Outcome, Failure> {
-        self.trigger(ctx).await
+        self.trigger(ctx, None).await
     }
 
     async fn resume(&self, ctx: &RunContext, checkpoint: Value) -> Result<Outcome, Failure> {
         match Checkpoint::read(checkpoint)? {
-            Checkpoint::NotAccepted {} => self.trigger(ctx).await,
+            Checkpoint::NotAccepted { not_before } => self.trigger(ctx, not_before).await,
             Checkpoint::Sending { at } => {
                 let step = ctx.step(STEP);
                 step.start();

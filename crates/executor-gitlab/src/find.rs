@@ -7,8 +7,8 @@ use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use runner_core::web::StatusCode;
-use runner_core::{Pace, RunContext, Stopped};
-use tokio::time::Instant;
+use runner_core::{Pace, RunContext, StopReason, Stopped};
+use tokio::time::{Instant, timeout_at};
 
 use crate::clock::seconds;
 use crate::pipeline::Pipeline;
@@ -20,6 +20,10 @@ const AROUND: Duration = Duration::from_secs(10 * 60);
 /// If the clocks of GitLab and of the runner are further apart, the difference is counted in.
 const SKEW: u64 = 60;
 
+/// So long an aborted run's pipeline is looked for, counted from the abort: the answer to the trigger before it, and the
+/// cancel after it, must fit into the stop grace, too.
+const AFTER_ABORT: Duration = Duration::from_secs(20);
+
 /// What came of it.
 pub(crate) enum Found {
     /// This run's pipeline.
@@ -30,7 +34,8 @@ pub(crate) enum Found {
     Unreadable(ReadError),
 }
 
-/// Looks again until `patience` is over, since a new pipeline may take a moment to show.
+/// Looks again until `patience` is over, since a new pipeline may take a moment to show. An abort does not end it at once:
+/// what is not found goes on, and nobody cancels it.
 pub(crate) async fn find(
     reader: &Reader<'_>,
     ctx: &RunContext,
@@ -39,27 +44,54 @@ pub(crate) async fn find(
     patience: Duration,
     first_wait: Duration,
 ) -> Result<Found, Stopped> {
-    let until = Instant::now() + patience;
+    let mut limit = Limit { ctx, patience, until: Instant::now() + patience, aborted: false };
     let mut pace = Pace::new(first_wait.min(patience / 15), patience / 3);
     // Those of other runs.
     let mut seen = HashSet::new();
     loop {
-        let looked = ctx.or_stopped(look(reader, ctx, reference, at, &mut seen)).await?;
+        let looked = limit.within(look(reader, ctx, reference, at, &mut seen)).await?;
+        let looked = looked.unwrap_or_else(|| Err(ReadError::Unavailable("GitLab gave no answer in time".to_owned())));
         let wait = match &looked {
             Ok(Some(_)) => Duration::ZERO,
             Ok(None) => pace.wait(),
             Err(error) => error.wait().unwrap_or_else(|| pace.wait()),
         };
-        let over = Instant::now() + wait > until;
+        let over = Instant::now() + wait > limit.until;
         match looked {
             Ok(Some(pipeline)) => return Ok(Found::Pipeline(pipeline)),
             Ok(None) if over => return Ok(Found::Nothing),
             Err(error) if over || error.refused().is_some() => return Ok(Found::Unreadable(error)),
             Ok(None) | Err(_) => {
                 pace.unchanged();
-                ctx.or_stopped(tokio::time::sleep(wait)).await?;
+                limit.within(tokio::time::sleep(wait)).await?;
             }
         }
+    }
+}
+
+/// How long is looked.
+struct Limit<'a> {
+    ctx: &'a RunContext,
+    patience: Duration,
+    until: Instant,
+    aborted: bool,
+}
+
+impl Limit<'_> {
+    /// The result of `work`. An abort lets it go on for a while, and then there is none; every other stop ends it.
+    async fn within<T>(&mut self, work: impl Future<Output = T>) -> Result<Option<T>, Stopped> {
+        let mut work = std::pin::pin!(work);
+        if !self.aborted {
+            match self.ctx.or_stopped(&mut work).await {
+                Ok(done) => return Ok(Some(done)),
+                Err(Stopped(StopReason::Aborted)) => {
+                    self.aborted = true;
+                    self.until = Instant::now() + self.patience.min(AFTER_ABORT);
+                }
+                Err(stopped) => return Err(stopped),
+            }
+        }
+        Ok(timeout_at(self.until, work).await.ok())
     }
 }
 

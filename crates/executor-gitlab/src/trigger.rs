@@ -1,6 +1,6 @@
 //! Starts a pipeline, once: a trigger is sent again only if it was certainly not accepted.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use runner_core::web::{Answer, Method, StatusCode, Web, WebError};
 use runner_core::{Backoff, Failure, RunContext, Step, Stopped};
@@ -8,13 +8,16 @@ use tokio::time::Instant;
 
 use crate::advice;
 use crate::checkpoint::Checkpoint;
-use crate::clock::now;
+use crate::clock::{now, seconds};
 use crate::definition::Definition;
 use crate::form::Form;
 use crate::message::{Refusal, said, with_causes};
 
 /// The longest wait of our own between two tries; GitLab may ask for a longer one.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Why a trigger is not accepted when GitLab has too much to do.
+const BUSY: &str = "GitLab wants fewer requests at the moment";
 
 /// What a pipeline is started with.
 pub(crate) struct Trigger<'a> {
@@ -25,6 +28,8 @@ pub(crate) struct Trigger<'a> {
     pub(crate) patience: Duration,
     /// The wait before the second try.
     pub(crate) first_retry: Duration,
+    /// GitLab wants no request before, in seconds since 1970: it said so before a restart.
+    pub(crate) not_before: Option<u64>,
 }
 
 /// What came of a trigger that was not refused.
@@ -63,6 +68,11 @@ enum Reply {
 impl Trigger<'_> {
     pub(crate) async fn send(&self, ctx: &RunContext, step: &Step) -> Result<Sent, Failure> {
         let until = Instant::now() + self.patience;
+        // Longer waits were given up before; now they come of a clock that was set back.
+        let left = self.not_before.map(|at| Duration::from_secs(at.saturating_sub(now())).min(self.patience));
+        if let Some(left) = left.filter(|left| !left.is_zero()) {
+            pause(ctx, step, left, BUSY).await?;
+        }
         let mut backoff = Backoff::new(self.first_retry, LONGEST_WAIT.max(self.first_retry));
         loop {
             if let Some(reason) = ctx.stop().reason() {
@@ -78,7 +88,8 @@ impl Trigger<'_> {
                 Reply::NotNow { why, cause, wait } => (why, cause, wait),
             };
             step.log_line(format!("Not accepted: {why} ({cause})."));
-            let wait = backoff.wait(wait);
+            let asked = wait;
+            let wait = backoff.wait(asked);
             if Instant::now() + wait > until {
                 return Err(Failure::because(
                     "GitLab took no request for too long, so no pipeline was started. Start the run again later; if that \
@@ -86,13 +97,10 @@ impl Trigger<'_> {
                     format!("{why} ({cause})"),
                 ));
             }
-            ctx.checkpoint(&Checkpoint::NotAccepted {}).await?;
-            let shown = wait.as_secs().max(1);
-            step.log_line(format!("Trying again in {shown} s."));
-            step.user_message(format!(
-                "GitLab has not started the pipeline yet: {why}. The runner tries again by itself."
-            ));
-            ctx.or_stopped(tokio::time::sleep(wait)).await?;
+            // Rounded up: it is the earliest time.
+            let not_before = asked.map(|_| seconds(SystemTime::now() + wait) + 1);
+            ctx.checkpoint(&Checkpoint::NotAccepted { not_before }).await?;
+            pause(ctx, step, wait, why).await?;
         }
     }
 
@@ -118,11 +126,18 @@ impl Trigger<'_> {
         }
         // The second is a limit of its own, and comes as a plain 400.
         if status == StatusCode::TOO_MANY_REQUESTS || said(&answer).contains("Too many pipelines") {
-            let (why, cause) = ("GitLab wants fewer requests at the moment", Refusal::of(&answer).to_string());
-            return Reply::NotNow { why, cause, wait: answer.retry_after() };
+            return Reply::NotNow { why: BUSY, cause: Refusal::of(&answer).to_string(), wait: answer.retry_after() };
         }
         Reply::Refused(advice::refused(&answer, self.definition, self.form.facts()))
     }
+}
+
+/// Waits for the next try, and says so.
+async fn pause(ctx: &RunContext, step: &Step, wait: Duration, why: &str) -> Result<(), Stopped> {
+    step.log_line(format!("Trying again in {} s.", wait.as_secs().max(1)));
+    step.user_message(format!("GitLab has not started the pipeline yet: {why}. The runner tries again by itself."));
+    tracing::info!(?wait, why, "GitLab has not accepted the trigger; trying again after a wait");
+    ctx.or_stopped(tokio::time::sleep(wait)).await
 }
 
 fn unanswered(error: WebError) -> Reply {

@@ -75,7 +75,8 @@ impl RunContext {
 
     /// Where the work goes on, as the platform calls it and as a link: meshStack shows it beside the
     /// run. Of use as long as the run is not registered, see
-    /// [`Executor::names_external_run`](crate::Executor::names_external_run).
+    /// [`Executor::names_external_run`](crate::Executor::names_external_run); noted with the next
+    /// [`checkpoint`](Self::checkpoint), so call it before that.
     pub fn external_run(&self, id: Option<&str>, url: Option<&str>) {
         self.progress.set_external(ExternalRun { id: id.map(str::to_owned), url: url.map(str::to_owned) });
     }
@@ -119,7 +120,7 @@ impl RunContext {
     pub async fn checkpoint(&self, value: &impl Serialize) -> Result<(), Failure> {
         let value = serde_json::to_value(value)
             .map_err(|e| Failure::because("The runner could not note its progress. Start the run again.", e))?;
-        self.journal.checkpoint(value).await.map_err(|e| {
+        self.journal.checkpoint(value, self.progress.external()).await.map_err(|e| {
             Failure::because(
                 "The runner could not note its progress on disk, so nothing was started. \
                  Ask the platform team to look at the runner's disk, then start the run again.",

@@ -18,6 +18,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use file::{FileJournal, OpenError};
 
+pub use crate::progress::ExternalRun;
+
 /// What is known of one run that has not ended.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Entry {
@@ -29,6 +31,9 @@ pub struct Entry {
     pub stage: Stage,
     /// The executor's last checkpoint.
     pub checkpoint: Option<Value>,
+    /// Where the work goes on, as of that checkpoint.
+    #[serde(default)]
+    pub external_run: ExternalRun,
     /// How far meshStack was told its steps have come, so that none goes back after a restart.
     pub steps: Vec<NotedStep>,
     /// The end that meshStack has not taken yet.
@@ -46,6 +51,7 @@ impl Entry {
             run,
             stage: Stage::Claimed,
             checkpoint: None,
+            external_run: ExternalRun::default(),
             steps: Vec::new(),
             end: None,
             watch: None,
@@ -191,8 +197,12 @@ impl RunJournal {
         Ok(())
     }
 
-    pub(crate) async fn checkpoint(&self, value: Value) -> Result<(), JournalError> {
-        self.write(Durability::Synced, |entry| entry.checkpoint = Some(value)).await
+    pub(crate) async fn checkpoint(&self, value: Value, external_run: ExternalRun) -> Result<(), JournalError> {
+        self.write(Durability::Synced, |entry| {
+            entry.checkpoint = Some(value);
+            entry.external_run = external_run;
+        })
+        .await
     }
 
     /// What is about to be reported. Written before, so that what meshStack knows is never ahead.

@@ -85,6 +85,7 @@ impl OneRun {
 
         if let Mode::Recovered(entry) = &self.mode {
             report.progress.restore(&entry.steps);
+            report.progress.set_external(entry.external_run.clone());
             if let Some(end) = entry.end.clone() {
                 let watch = entry.watch.clone();
                 let earlier = End::Earlier(end);

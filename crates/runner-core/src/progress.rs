@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use meshstack_client::{Output, RunStatus, StatusPatch, StepPatch, StepRegistration, StepStatus};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
@@ -38,10 +39,12 @@ struct State {
 }
 
 /// A run as the platform calls it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ExternalRun {
-    pub(crate) id: Option<String>,
-    pub(crate) url: Option<String>,
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalRun {
+    /// Its name there.
+    pub id: Option<String>,
+    /// A link to it.
+    pub url: Option<String>,
 }
 
 struct StepState {

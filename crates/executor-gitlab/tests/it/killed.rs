@@ -1,13 +1,14 @@
 //! The runner dies at every request that it makes of GitLab: before it took effect, after, and with the answer. Every run
 //! has one truthful end, and no pipeline is started twice.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use executor_gitlab::GitlabSettings;
 use meshstack_local::RunView;
 use runner_core::Shutdown;
 
 use crate::fake::{Fake, Fault, Scope, job};
+use crate::log::OperatorLog;
 use crate::world::{READ_TOKEN, World, message, settings, told, within};
 
 /// One life of a runner: in a runtime of its own, torn down when GitLab says so, or when `done` is.
@@ -73,7 +74,11 @@ fn survives(number: usize, how: &Fault, with_token: bool, deaths: usize) -> bool
     match (view.status.word(), pipelines.len()) {
         ("IN_PROGRESS", 1) => assert!(!with_token, "nobody watches: {case}"),
         ("FAILED", 1) if with_token => assert!(message(&view).contains("The GitLab pipeline failed"), "{case}"),
-        ("FAILED", 0) if with_token => assert!(message(&view).contains("GitLab shows no pipeline"), "{case}"),
+        ("FAILED", 0) if with_token => {
+            assert!(message(&view).contains("GitLab shows no pipeline"), "{case}");
+            assert!(message(&view).contains("may have been started"), "{case}");
+            assert!(message(&view).contains("start the run again only if there is none"), "{case}");
+        }
         ("FAILED", _) => assert!(message(&view).contains("may have been started"), "{case}"),
         _ => panic!("{case}"),
     }
@@ -106,17 +111,19 @@ fn a_runner_that_dies_again_while_it_takes_a_run_up_starts_nothing_twice() {
 }
 
 #[test]
-fn a_run_that_waits_for_a_limit_is_started_by_the_next_runner() {
+fn a_run_that_waits_for_a_limit_is_started_by_the_next_runner_and_not_before() {
+    let log = OperatorLog::read();
+    let asked = Duration::from_secs(8);
     let outside =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let world = outside.block_on(async { World::without_runner(Fake::start().await).await });
     let run = outside.block_on(world.place(world.order()));
-    let retry = vec![("retry-after", "300".to_owned())];
+    let retry = vec![("retry-after", asked.as_secs().to_string())];
     world.fake.fault("trigger", Fault::Answer { status: 429, headers: retry, body: String::new() });
     let waits = async || {
-        let is_told = |view: &RunView| view.steps.iter().any(|step| step.user_message.is_some());
-        within("the wait is told", world.meshstack.wait_until(&run, is_told)).await;
+        log.until(&run, "trying again after a wait").await;
     };
+    let before = Instant::now();
     live(&world, settings(), &outside, waits());
     assert_eq!(world.fake.pipelines().len(), 0);
     let handed_over = async || {
@@ -124,6 +131,50 @@ fn a_run_that_waits_for_a_limit_is_started_by_the_next_runner() {
     };
     live(&world, settings(), &outside, handed_over());
     assert_eq!((world.fake.pipelines().len(), world.fake.seen("trigger").len()), (1, 2));
+    assert!(before.elapsed() >= asked, "GitLab wanted no request for {asked:?}: {:?}", before.elapsed());
+}
+
+/// A run whose runner died at the trigger, and that was aborted before the next one came. `then` is what the next one is
+/// waited for with.
+fn aborted_in_between(how: Fault, look_up: Duration, then: impl AsyncFnOnce(&World, &str)) {
+    let outside =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let world = outside.block_on(async {
+        let world = World::without_runner(Fake::start().await).await;
+        world.fake.with(|gitlab| {
+            gitlab.allow_reading(READ_TOKEN, Scope::Api, true);
+            gitlab.hidden_for = 2;
+        });
+        world
+    });
+    let run = outside.block_on(world.place(world.order()));
+    world.fake.kill_at(1, how);
+    live(&world, world.with_read_token(), &outside, std::future::pending());
+    outside.block_on(world.meshstack.abort(&run));
+    let settings = GitlabSettings { look_up, ..world.with_read_token() };
+    live(&world, settings, &outside, then(&world, &run));
+    let view = outside.block_on(world.meshstack.run(&run)).expect("the run");
+    assert_eq!((view.status.word(), view.ended_count), ("ABORTED", 0), "{}", told(&view));
+    assert_eq!(world.fake.seen("trigger").len(), 1);
+}
+
+#[test]
+fn a_pipeline_whose_run_was_aborted_before_the_restart_is_found_and_canceled() {
+    let canceled = async |world: &World, _: &str| {
+        world.fake.until("the cancel", |fake| fake.pipelines()[0].cancels == 1).await;
+    };
+    aborted_in_between(Fault::KillAfter, Duration::from_secs(60), canceled);
+}
+
+#[test]
+fn what_cannot_be_found_of_a_run_that_was_aborted_before_the_restart_is_said_in_the_log() {
+    let log = OperatorLog::read();
+    let warned = async |world: &World, run: &str| {
+        log.until(run, "may go on").await;
+        let (said, place) = (log.of(run), format!("the project `4711` at {}", world.fake.url()));
+        assert!(said.contains("WARN") && said.contains(&place), "{said}");
+    };
+    aborted_in_between(Fault::KillBefore, Duration::from_millis(300), warned);
 }
 
 #[test]

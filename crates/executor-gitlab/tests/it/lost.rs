@@ -6,6 +6,7 @@ use executor_gitlab::GitlabSettings;
 use serde_json::json;
 
 use crate::fake::{Fake, Fault, Scope};
+use crate::log::OperatorLog;
 use crate::world::{READ_TOKEN, World, linked, log, message, told};
 
 fn instead(status: u16, kind: &str, body: &str) -> Fault {
@@ -93,6 +94,9 @@ async fn a_trigger_that_never_took_effect_is_not_found_and_said_so() {
         world.fake.fault("trigger", fault);
         let view = world.fails(world.order()).await;
         assert!(message(&view).contains("GitLab shows no pipeline of this run"), "{}", told(&view));
+        // It may come later.
+        assert!(message(&view).contains("may have been started"), "{}", told(&view));
+        assert!(message(&view).contains("start the run again only if there is none"), "{}", told(&view));
     }
     assert_eq!((world.fake.seen("trigger").len(), world.fake.pipelines().len()), (2, 1));
 }
@@ -161,4 +165,37 @@ async fn a_pipeline_that_was_deleted_meanwhile_is_passed_over() {
     world.fake.fault("pipeline_variables", Fault::json(404, r#"{"message":"404 Not found"}"#));
     let view = world.hand_over(world.order()).await;
     assert!(message(&view).contains("/-/pipelines/"), "{}", told(&view));
+}
+
+#[tokio::test]
+async fn an_abort_while_a_pipeline_is_looked_for_still_finds_and_cancels_it() {
+    let log = OperatorLog::read();
+    let world = World::watching(Scope::Api, true).await;
+    world.fake.with(|gitlab| gitlab.hidden_for = u32::MAX);
+    world.fake.fault("trigger", Fault::CutAfter);
+    let run = world.place(world.order()).await;
+    world.fake.until("a look", |fake| !fake.seen("list_pipelines").is_empty()).await;
+    world.meshstack.abort(&run).await;
+    log.until(&run, "the run is asked to stop").await;
+    world.fake.with(|gitlab| gitlab.pipelines[0].hidden_for = 0);
+    world.fake.until("the cancel", |fake| fake.pipelines()[0].cancels == 1).await;
+    world.idle().await;
+    let view = world.meshstack.run(&run).await.expect("the run");
+    assert_eq!((view.status.word(), view.ended_count), ("ABORTED", 0), "{}", told(&view));
+    assert_eq!(world.fake.seen("trigger").len(), 1);
+}
+
+#[tokio::test]
+async fn an_abort_without_a_read_token_says_in_the_log_that_the_pipeline_may_go_on() {
+    let log = OperatorLog::read();
+    let world = World::new().await;
+    world.fake.fault("trigger", Fault::Held);
+    let run = world.place(world.order()).await;
+    world.fake.until("the trigger", |fake| fake.pipelines().len() == 1).await;
+    world.meshstack.abort(&run).await;
+    log.until(&run, "the run is asked to stop").await;
+    world.fake.let_go();
+    log.until(&run, "may go on").await;
+    let said = log.of(&run);
+    assert!(said.contains("WARN") && said.contains(&format!("the project `4711` at {}", world.fake.url())), "{said}");
 }

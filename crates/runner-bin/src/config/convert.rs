@@ -149,19 +149,22 @@ impl Reader<'_> {
             tokens.insert(host, Secret::new(found.text.trim()));
         } else {
             let text = "A read token stands under the host of a GitLab, such as `gitlab.example.com` or \
-                        `gitlab.example.com:8443`, without `https://`. Correct the key.";
+                        `gitlab.example.com:8443`, without `https://`; for a server without https the key begins \
+                        with `http://`. Correct the key.";
             self.mistake(found.place, text);
         }
     }
 }
 
-/// A host as it is compared: `host[:port][/path]` in lower case.
+/// A host as it is compared: `host[:port][/path]` in lower case. A server without https has `http://` before it.
 fn host_of(text: &str) -> Option<String> {
-    let (authority, _) = text.split_once('/').unwrap_or((text, ""));
+    let text = text.to_ascii_lowercase();
+    let place = text.strip_prefix("http://").unwrap_or(&text);
+    let (authority, _) = place.split_once('/').unwrap_or((place, ""));
     let plain = |c: char| c.is_ascii_alphanumeric() || "-.:_/~".contains(c);
     let (name, port) = authority.split_once(':').unwrap_or((authority, "443"));
-    let is_host = !name.is_empty() && text.chars().all(plain) && port.parse::<u16>().is_ok();
-    is_host.then(|| text.trim_end_matches('/').to_ascii_lowercase())
+    let is_host = !name.is_empty() && place.chars().all(plain) && port.parse::<u16>().is_ok();
+    is_host.then(|| text.trim_end_matches('/').to_owned())
 }
 
 /// Whether it can be the name of a variable.

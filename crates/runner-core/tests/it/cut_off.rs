@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use meshstack_local::{LocalMeshStack, Order, RunView, RunnerSpec};
-use runner_core::journal::{Durability, Entry, FileJournal, Journal as _, NotedStep, Stage};
+use runner_core::journal::{Durability, Entry, FileJournal, Journal as _, NotedStep, OpenError, Stage};
 use runner_core::meshstack_client::{
     Client, ClientConfig, Credentials, KeyRing, RunStatus, Secret, StatusPatch, StepStatus,
 };
@@ -41,7 +41,14 @@ impl World {
     }
 
     fn journal(&self) -> FileJournal {
-        FileJournal::open(&self.state(), &KeyRing::empty()).expect("the journal")
+        // A write of the runner before may hold it for a moment.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        loop {
+            match FileJournal::open(&self.state(), &KeyRing::empty()) {
+                Err(OpenError::InUse { .. }) if std::time::Instant::now() < deadline => std::thread::yield_now(),
+                opened => return opened.expect("the journal"),
+            }
+        }
     }
 
     /// A claimed run, as the journal has it at this stage.

@@ -4,6 +4,7 @@ use runner_core::meshstack_client::{RunStatus, Secret, StepStatus};
 use runner_core::{Failure, Outcome, StepSpec};
 
 use crate::fake::{Call, Fake, On};
+use crate::journal::Notes;
 use crate::scene::{Scripted, executor, order, seconds, start};
 
 const URL: &str = "https://ci.example/runs/7";
@@ -122,5 +123,32 @@ async fn a_failure_is_told_on_the_step_that_it_names_and_open_steps_after_it_fai
     assert_eq!(run.step("job-1").status, StepStatus::Succeeded);
     assert_eq!(run.step("job-2").status, StepStatus::Failed);
     assert_eq!(run.system_message("job-2"), "Not followed to its end: the run failed.\n");
+    daemon.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_was_noted_with_a_checkpoint_is_told_by_the_next_process() {
+    let (fake, notes) = (Fake::new(), Notes::default());
+    let run = order("r", "GITHUB_WORKFLOW");
+    fake.queue(&run);
+    let triggering = executor("GITHUB_WORKFLOW", &["trigger"], |ctx| {
+        Box::pin(async move {
+            ctx.external_run(Some("7"), Some(URL));
+            ctx.checkpoint(&7).await?;
+            std::future::pending().await
+        })
+    });
+    fake.outage(On::Register, crate::scene::no_answer());
+    let daemon = start(&fake, fake.runner().executor(triggering.naming_external_runs()).journal(notes.clone()));
+    fake.until("a try", |state| state.calls.iter().any(|call| call.on == On::Register)).await;
+    drop(daemon);
+    fake.repair();
+
+    let resuming = executor("GITHUB_WORKFLOW", &["trigger"], |_| Box::pin(async { Ok(Outcome::Succeeded) }))
+        .resuming(|_| Box::pin(async { Ok(Outcome::Succeeded) }));
+    let daemon = start(&fake, fake.runner().executor(resuming).journal(notes));
+    fake.until_over("r").await;
+    let taken = fake.calls("r").into_iter().find(|call| call.on == On::Register && call.taken).expect("a registration");
+    assert_eq!(taken.registration.expect("a body").source.external_run_url.as_deref(), Some(URL));
     daemon.drain().await;
 }

@@ -77,7 +77,7 @@ pub(crate) struct Pipeline {
     pub(crate) yaml_errors: Option<&'static str>,
     pub(crate) looks: u32,
     pub(crate) cancels: u32,
-    hidden_for: u32,
+    pub(crate) hidden_for: u32,
     unseen_for: u32,
 }
 

@@ -109,6 +109,35 @@ fn read_tokens_stand_under_their_hosts() {
     );
     let config = read(&super::folder(&jvm), &Environment::default()).unwrap();
     assert_eq!(config.gitlab_read_tokens["git-lab.example.com"].expose(), "one");
+    let error = read(&folder, &[("BB_GITLAB_READ_TOKENS", "https://x.example.com=hush")].into()).unwrap_err();
+    assert!(error.to_string().contains("begins with `http://`") && !error.to_string().contains("hush"), "{error}");
     let error = read(&folder, &[("BB_GITLAB_READ_TOKENS", "hush")].into()).unwrap_err().to_string();
     assert!(error.contains("`host=token,host=token`") && !error.contains("hush"), "{error}");
+}
+
+#[test]
+fn the_read_token_of_a_server_without_https_stands_under_http() {
+    let file = format!(
+        "runnerUuid: {UUID}\napi: {{url: 'http://a', user: u, password: p}}\ngitlab:\n  readTokens:\n    \
+         'http://GL.example.com:8080': one\n    '[http://git-lab.internal/git/]': two\n    \
+         'http://file.example.comFile': token.txt\n"
+    );
+    let folder = folder(&file);
+    fs::write(folder.path().join("token.txt"), "three\n").unwrap();
+    let environment = [("BB_GITLAB_READ_TOKENS", "http://host=four, http://x.example.com:81/y = five")].into();
+    let config = read(&folder, &environment).unwrap();
+    let pair = |(host, token): (&String, &meshstack_client::Secret)| format!("{host}={}", token.expose());
+    let expected = [
+        "http://file.example.com=three",
+        "http://git-lab.internal/git=two",
+        "http://gl.example.com:8080=one",
+        "http://host=four",
+        "http://x.example.com:81/y=five",
+    ];
+    assert_eq!(config.gitlab_read_tokens.iter().map(pair).collect::<Vec<_>>(), expected);
+    for wrong in ["http://", "http:///x", "http://http://h", "http://user@h", "http://h:port", "ftp://h"] {
+        let variable = format!("{wrong}=six");
+        let error = read(&folder, &[("BB_GITLAB_READ_TOKENS", variable.as_str())].into()).unwrap_err().to_string();
+        assert!(error.contains("stands under the host"), "{wrong}: {error}");
+    }
 }
