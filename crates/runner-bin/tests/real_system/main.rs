@@ -4,7 +4,7 @@
 //! Where it is missing they are reported as ignored, with the reason; `BB_TEST_REQUIRE_SYSTEM=1` makes that an error, but
 //! for the linters, which few have.
 //!
-//! The clean Debian is made by debootstrap the first time, and kept: in `BB_TEST_DEBIAN_ROOT`, or below `/var/tmp`.
+//! The clean Debian is made by debootstrap the first time, and kept, in the folder that `BB_TEST_DEBIAN_ROOT` names.
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the other tests need the rest of it")]

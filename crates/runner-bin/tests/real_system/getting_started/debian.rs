@@ -9,9 +9,6 @@ use super::PATH;
 use super::page::Page;
 use crate::repository;
 
-/// Where `deploy/container/try-in-chroot` keeps its roots too.
-const ROOTS: &str = "/var/tmp/bb-runner-chroot";
-
 /// A user without rights that every Debian has; ssh does not start for one that it does not know.
 const NOBODY: u32 = 65534;
 
@@ -44,10 +41,11 @@ pub(crate) fn root() -> Result<PathBuf, String> {
         return Err("root, to change the root folder".to_owned());
     }
     let packages = Page::read().packages();
-    let root = match std::env::var_os("BB_TEST_DEBIAN_ROOT") {
-        Some(root) => root.into(),
-        None => Path::new(ROOTS).join(format!("{}-{}", release(), packages.join("-"))),
+    // Making one asks a Debian mirror: only where somebody wants that.
+    let Some(roots) = std::env::var_os("BB_TEST_DEBIAN_ROOT") else {
+        return Err("BB_TEST_DEBIAN_ROOT, a folder to make and keep a clean Debian in".to_owned());
     };
+    let root = Path::new(&roots).join(format!("{}-{}", release(), packages.join("-")));
     if !root.join("etc/debian_version").exists() {
         make(&root, &packages)?;
     }
