@@ -26,7 +26,7 @@ pub(crate) enum SlowDown {
 }
 
 /// More than this is not waited for.
-const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 impl SlowDown {
     /// The wait before the next request, where `usual` would be enough without.
@@ -68,6 +68,8 @@ pub(crate) enum ApiError {
         status: u16,
         /// What it says.
         message: String,
+        /// Whether these are words of Azure DevOps, not those of a web page or of nobody.
+        explained: bool,
     },
     /// Too many requests.
     #[error("Azure DevOps asks to slow down (status 429)")]
@@ -143,9 +145,12 @@ pub(crate) fn judge(answer: Answer) -> Result<Answer, ApiError> {
         403 => Err(ApiError::Denied { message: message(&answer) }),
         404 => Err(ApiError::NotFound { message: message(&answer) }),
         300..=399 => Err(redirected(&answer)),
-        429 => Err(ApiError::Throttled { wait: answer.retry_after() }),
-        408 | 500..=599 => Err(ApiError::Broken { status, message: message(&answer), wait: answer.retry_after() }),
-        _ => Err(ApiError::Refused { status, message: message(&answer) }),
+        429 => Err(ApiError::Throttled { wait: retry_after(&answer) }),
+        408 | 500..=599 => Err(ApiError::Broken { status, message: message(&answer), wait: retry_after(&answer) }),
+        _ => {
+            let explained = !answer.is_html() && !answer.body.trim_ascii().is_empty();
+            Err(ApiError::Refused { status, message: message(&answer), explained })
+        }
     }
 }
 
@@ -201,6 +206,15 @@ fn one_line(text: &str) -> String {
     words.join(" ").chars().take(LONGEST_MESSAGE).collect()
 }
 
+/// How long to wait (`Retry-After`). A number that is no duration says nothing.
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let number = answer.header("retry-after").and_then(|text| text.trim().parse::<f64>().ok());
+    if number.is_some_and(|seconds| !seconds.is_finite() || seconds.is_sign_negative()) {
+        return None;
+    }
+    answer.retry_after()
+}
+
 /// An answer may be good and still ask to slow down.
 fn slow_down(answer: &Answer) -> Option<SlowDown> {
     let delayed = || {
@@ -208,7 +222,7 @@ fn slow_down(answer: &Answer) -> Option<SlowDown> {
         let delay = Duration::try_from_secs_f64(seconds).ok()?;
         (!delay.is_zero()).then_some(SlowDown::Delayed(delay))
     };
-    answer.retry_after().map(SlowDown::Asked).or_else(delayed)
+    retry_after(answer).map(SlowDown::Asked).or_else(delayed)
 }
 
 #[cfg(test)]
@@ -262,5 +276,15 @@ mod tests {
         for nothing in ["0", "0.000", "soon", "-1", "NaN"] {
             assert_eq!(slow(&[("x-ratelimit-delay", nothing)]), None, "{nothing}");
         }
+    }
+
+    #[test]
+    fn a_wait_that_is_no_duration_is_no_wait() {
+        let wait = |value| judge_json(answer(429, &[("retry-after", value)], "")).unwrap_err().wait();
+        for odd in ["-1", "-0.5", "NaN", "inf", "-inf", "1e999", "soon", ""] {
+            assert_eq!(wait(odd), None, "{odd}");
+            assert_eq!(judge_json(answer(200, &[("retry-after", odd)], "{}")).unwrap().slow_down, None, "{odd}");
+        }
+        assert_eq!((wait("0"), wait("1.5")), (Some(Duration::ZERO), Some(Duration::from_millis(1500))));
     }
 }

@@ -9,14 +9,14 @@ use runner_core::{Executor, Failure, Outcome, Run, RunContext, Serves, StepSpec,
 use serde_json::Value;
 
 use crate::AzdoSettings;
+use crate::answer::SlowDown;
 use crate::api::Api;
 use crate::cancel::cancel;
-use crate::checkpoint::{Checkpoint, now};
+use crate::checkpoint::{self, Checkpoint, after, now};
 use crate::follow::{Follow, Started};
 use crate::implementation::Implementation;
 use crate::inputs::Values;
-use crate::model::PipelineRun;
-use crate::trigger::Trigger;
+use crate::trigger::{Begun, Trigger};
 use crate::watch::watch;
 
 /// The step of the start; the run's final status, message and link are on it too.
@@ -52,10 +52,14 @@ impl AzdoExecutor {
         ctx: &RunContext,
         implementation: &Implementation,
         api: &Api,
-        pipeline: &PipelineRun,
+        pipeline: &Begun,
     ) -> Result<Outcome, Failure> {
+        let Begun { run: pipeline, asked } = pipeline;
+        let quiet_until = asked.map(|asked| after(SlowDown::wait(Some(asked), self.settings.poll_interval)));
         let link = pipeline.link.clone().unwrap_or_else(|| api.address.run_page(pipeline.id).to_string());
-        let checkpoint = Checkpoint::Started { at: now(), run: pipeline.id, link: link.clone() };
+        let checkpoint = Checkpoint::Started { at: now(), run: pipeline.id, link: link.clone(), quiet_until };
+        // Noted with the checkpoint.
+        ctx.external_run(Some(&pipeline.id.to_string()), Some(&link));
         if let Err(failure) = ctx.checkpoint(&checkpoint).await {
             // The pipeline runs: a disk that is full must not make it look as if it did not.
             tracing::error!(
@@ -75,10 +79,19 @@ impl AzdoExecutor {
         api: &Api,
         checkpoint: Checkpoint,
     ) -> Result<Outcome, Failure> {
-        let Checkpoint::Started { at, run, link } = &checkpoint else { return Err(unreadable()) };
+        let Checkpoint::Started { at, run, link, quiet_until } = &checkpoint else { return Err(unreadable()) };
         ctx.external_run(Some(&run.to_string()), Some(link));
         let step = ctx.step(TRIGGER);
-        let started = Started { ctx, api, settings: &self.settings, step, run: *run, link: link.clone(), at: *at };
+        let started = Started {
+            ctx,
+            api,
+            settings: &self.settings,
+            step,
+            run: *run,
+            link: link.clone(),
+            at: *at,
+            quiet_until: *quiet_until,
+        };
         if !implementation.asynchronous {
             return Follow::new(&started).until_it_ends().await;
         }
@@ -119,7 +132,6 @@ impl Executor for AzdoExecutor {
         step.start();
         let (implementation, api) = self.prepare(ctx)?;
         let values = Values::of(ctx.run());
-        ctx.checkpoint(&Checkpoint::Intended { at: now() }).await?;
         let trigger =
             Trigger { ctx, api: &api, settings: &self.settings, implementation: &implementation, step: &step };
         let pipeline = trigger.start(values).await?;
@@ -132,11 +144,16 @@ impl Executor for AzdoExecutor {
             Some(checkpoint @ Checkpoint::Started { .. }) => {
                 self.follow_or_hand_over(ctx, &implementation, &api, checkpoint).await
             }
+            Some(Checkpoint::NotAccepted { until }) => {
+                ctx.step(TRIGGER).start();
+                ctx.or_stopped(tokio::time::sleep(checkpoint::until(until))).await?;
+                self.execute(ctx).await
+            }
             Some(Checkpoint::Intended { .. }) => {
                 let step = ctx.step(TRIGGER);
                 let trigger =
                     Trigger { ctx, api: &api, settings: &self.settings, implementation: &implementation, step: &step };
-                let pipeline = trigger.look_for_it(&Values::of(ctx.run()), None).await?;
+                let pipeline = trigger.look_for_it(&Values::of(ctx.run()), None, None).await?;
                 self.go_on(ctx, &implementation, &api, &pipeline).await
             }
             None => Err(unreadable()),
@@ -145,11 +162,11 @@ impl Executor for AzdoExecutor {
 
     async fn watch(&self, ctx: &RunContext, checkpoint: Value) -> Result<(), Failure> {
         let (_, api) = self.prepare(ctx)?;
-        let Some(Checkpoint::Started { at, run, link }) = Checkpoint::read(&checkpoint) else {
+        let Some(Checkpoint::Started { at, run, link, quiet_until }) = Checkpoint::read(&checkpoint) else {
             return Err(unreadable());
         };
         let step = ctx.step(TRIGGER);
-        watch(&Started { ctx, api: &api, settings: &self.settings, step, run, link, at }).await
+        watch(&Started { ctx, api: &api, settings: &self.settings, step, run, link, at, quiet_until }).await
     }
 }
 

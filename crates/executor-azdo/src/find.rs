@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use runner_core::{Backoff, RunContext, Stopped};
+use runner_core::{Backoff, RunContext, StopReason, Stopped};
 
 use crate::AzdoSettings;
 use crate::answer::ApiError;
@@ -20,8 +20,12 @@ const NEWEST: usize = 30;
 /// The first wait between two looks; they get longer.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 
+/// The part of the stop grace that an aborted run's pipeline is looked for; the rest is for cancelling it.
+const SEARCH_SHARE: f64 = 0.5;
+
 /// Looks for the run that has all of these values. `None` if there is no such run, or none that is certain; it may take a
-/// while to show up, so that it is looked for repeatedly.
+/// while to show up, so that it is looked for repeatedly. An abort does not end the search, it only makes it short: the
+/// pipeline is to be cancelled, and for that it must be known.
 pub(crate) async fn find(
     ctx: &RunContext,
     api: &Api,
@@ -31,11 +35,27 @@ pub(crate) async fn find(
     if proof.is_empty() {
         return Ok(None);
     }
+    match ctx.or_stopped(search(ctx, api, settings, proof)).await {
+        Err(Stopped(StopReason::Aborted)) => {
+            let search = search(ctx, api, settings, proof);
+            let found = tokio::time::timeout(settings.stop_grace.mul_f64(SEARCH_SHARE), search).await;
+            Ok(found.unwrap_or_default())
+        }
+        done => done,
+    }
+}
+
+async fn search(
+    ctx: &RunContext,
+    api: &Api,
+    settings: &AzdoSettings,
+    proof: &[(String, String)],
+) -> Option<PipelineRun> {
     let until = Instant::now() + settings.patience;
     let mut backoff = Backoff::new(FIRST_WAIT.min(settings.poll_interval), settings.poll_interval);
     loop {
-        let found = match ctx.or_stopped(look(api, proof)).await? {
-            Ok(mut found) if found.len() == 1 => return Ok(found.pop()),
+        let found = match look(api, proof).await {
+            Ok(mut found) if found.len() == 1 => return found.pop(),
             Ok(found) => found,
             Err(error) => {
                 let error = masked(ctx, &error);
@@ -45,9 +65,9 @@ pub(crate) async fn find(
         };
         let wait = backoff.wait(None);
         if found.len() > 1 || Instant::now() + wait >= until {
-            return Ok(None);
+            return None;
         }
-        ctx.or_stopped(tokio::time::sleep(wait)).await?;
+        tokio::time::sleep(wait).await;
     }
 }
 

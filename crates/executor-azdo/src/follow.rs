@@ -10,7 +10,7 @@ use crate::AzdoSettings;
 use crate::answer::{ApiError, SlowDown};
 use crate::api::Api;
 use crate::cancel::cancel;
-use crate::checkpoint::left;
+use crate::checkpoint::{self, left};
 use crate::model::{PipelineRun, RunEnd, RunState};
 use crate::patience::Patience;
 use crate::problems;
@@ -37,6 +37,40 @@ pub(crate) struct Started<'a> {
     pub(crate) link: String,
     /// When it was started, in seconds since 1970.
     pub(crate) at: u64,
+    /// No request is wanted before this time, in seconds since 1970.
+    pub(crate) quiet_until: Option<u64>,
+}
+
+impl Started<'_> {
+    /// Waits until Azure DevOps wants to be asked, if it said when, but not longer than `most`.
+    pub(crate) async fn wait_for_quiet(&self, most: Duration) -> Result<(), Stopped> {
+        let Some(time) = self.quiet_until else { return Ok(()) };
+        self.ctx.or_stopped(tokio::time::sleep(checkpoint::until(time).min(most))).await
+    }
+}
+
+/// Whether a run has ended.
+pub(crate) enum Over {
+    /// It goes on.
+    No,
+    /// Pipelines says that it has ended and not how, and for Build it goes on: one of them lags behind.
+    Unsettled,
+    /// It has ended.
+    Yes,
+}
+
+/// Whether a run has ended: Build is asked where Pipelines does not say everything.
+pub(crate) async fn is_over(started: &Started<'_>, pipeline: &PipelineRun) -> Over {
+    match pipeline.state {
+        RunState::Completed if pipeline.end() != RunEnd::NotSaid => Over::Yes,
+        RunState::Completed => match started.api.build(pipeline.id).await {
+            Ok(build) if !build.completed && build.end == RunEnd::NotSaid => Over::Unsettled,
+            // What cannot be read now is asked for again with the end.
+            _ => Over::Yes,
+        },
+        RunState::Unknown if started.api.build(pipeline.id).await.is_ok_and(|build| build.completed) => Over::Yes,
+        RunState::InProgress | RunState::Unknown => Over::No,
+    }
 }
 
 /// What one look at a run gave.
@@ -52,6 +86,8 @@ pub(crate) struct Follow<'a> {
     started: &'a Started<'a>,
     stages: Stages,
     patience: Patience,
+    /// For an end that is not settled.
+    unsettled: Patience,
     backoff: Backoff,
     /// The last message of the trigger step.
     message: String,
@@ -66,6 +102,7 @@ impl<'a> Follow<'a> {
             started,
             stages: Stages::default(),
             patience: Patience::new(started.settings.patience),
+            unsettled: Patience::new(started.settings.patience),
             backoff: Backoff::new(interval, SLOWEST.max(interval)),
             message: String::new(),
             timeline_read: true,
@@ -76,6 +113,9 @@ impl<'a> Follow<'a> {
     pub(crate) async fn until_it_ends(mut self) -> Result<Outcome, Failure> {
         let Started { ctx, settings, at, .. } = self.started;
         let until = Instant::now() + left(settings.pipeline_timeout, *at);
+        if let Err(Stopped(reason)) = self.started.wait_for_quiet(left(settings.pipeline_timeout, *at)).await {
+            return Err(self.stopped(reason).await);
+        }
         loop {
             let wait = match ctx.or_stopped(self.look()).await {
                 Err(Stopped(reason)) => return Err(self.stopped(reason).await),
@@ -102,13 +142,11 @@ impl<'a> Follow<'a> {
         };
         self.patience.restore();
         self.backoff.reset();
-        let completed = match pipeline.state {
-            RunState::Completed => true,
-            RunState::InProgress => false,
-            RunState::Unknown => api.build(*run).await.is_ok_and(|build| build.completed),
-        };
-        if completed {
-            return Ok(Look::Ended(pipeline));
+        match is_over(self.started, &pipeline).await {
+            Over::Yes => return Ok(Look::Ended(pipeline)),
+            Over::Unsettled if !self.unsettled.lasts() => return Ok(Look::Ended(pipeline)),
+            Over::Unsettled => {}
+            Over::No => self.unsettled.restore(),
         }
         let asked = self.look_at_stages().await;
         Ok(Look::GoesOn(seen.slow_down.max(asked)))

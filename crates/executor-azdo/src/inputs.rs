@@ -36,11 +36,12 @@ impl std::fmt::Debug for Given {
 }
 
 impl Values {
-    /// The values of a decrypted run. Of equal keys the last stands.
+    /// The values of a decrypted run. Of equal keys the last stands; an input that is null is an absent one.
     pub(crate) fn of(run: &RunObject) -> Self {
         let mut values = Self::default();
         for input in run.inputs() {
-            let given = Given { value: value_of(&input, run), name: input.key, sensitive: input.sensitive };
+            let Some(value) = value_of(&input, run) else { continue };
+            let given = Given { value, name: input.key, sensitive: input.sensitive };
             set(if input.environment { &mut values.variables } else { &mut values.parameters }, given);
         }
         let value = run.behavior().as_str().to_owned();
@@ -99,12 +100,18 @@ fn set(list: &mut Vec<Given>, given: Given) {
     list.push(given);
 }
 
-/// Text as it is, anything else as JSON.
-fn value_of(input: &Input, run: &RunObject) -> String {
-    let text = input.value.as_str().map_or_else(|| input.value.to_string(), str::to_owned);
+/// Text as it is, anything else as JSON; null is nothing.
+fn value_of(input: &Input, run: &RunObject) -> Option<String> {
+    let text = match &input.value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    };
     match run.link("self") {
         // A definition cannot know the run: whatever stands there that is no address is a place to fill.
-        Some(link) if input.key == SELF_URL && !text.starts_with("http") => link.to_owned(),
+        Some(link) if input.key == SELF_URL && !text.as_ref().is_some_and(|text| text.starts_with("http")) => {
+            Some(link.to_owned())
+        }
         _ => text,
     }
 }
@@ -143,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_text_or_json_text_and_the_behavior_is_ours() {
+    fn parameters_are_text_or_json_text_without_nulls_and_the_behavior_is_ours() {
         let big: Value = serde_json::from_str("123456789012345678901234567890").unwrap();
         let body = body(&json!([
             input("name", json!("grüße \"x\"")),
@@ -158,7 +165,7 @@ mod tests {
             json!({
                 "resources": { "repositories": { "self": { "refName": "refs/heads/main" } } },
                 "templateParameters": {
-                    "name": "grüße \"x\"", "size": "123456789012345678901234567890", "on": "true", "none": "null",
+                    "name": "grüße \"x\"", "size": "123456789012345678901234567890", "on": "true",
                     "zones": r#"["a",{"b":1.5}]"#, "MESHSTACK_BEHAVIOR": "DESTROY",
                 },
             })
@@ -171,6 +178,8 @@ mod tests {
             { "key": "REGION", "value": "eu", "isEnvironment": true },
             { "key": "KEY", "value": "old", "isEnvironment": true },
             { "key": "KEY", "value": { "a": 1 }, "isEnvironment": true, "isSensitive": true },
+            { "key": "KEY", "value": null, "isEnvironment": true },
+            { "key": "NONE", "value": null, "isEnvironment": true },
         ]));
         let expected = json!({
             "REGION": { "value": "eu", "isSecret": false }, "KEY": { "value": "{\"a\":1}", "isSecret": true },
@@ -182,8 +191,13 @@ mod tests {
     #[test]
     fn an_input_called_self_url_becomes_the_address_of_the_run_unless_it_is_an_address() {
         let link = format!("https://mesh.example/runs/{UUID}");
-        for (value, expected) in [("run", link.as_str()), ("", &link), ("https://own.example", "https://own.example")] {
-            assert_eq!(body(&json!([input(SELF_URL, json!(value))]))["templateParameters"][SELF_URL], json!(expected));
+        for (value, expected) in [
+            (json!("run"), link.as_str()),
+            (json!(""), &link),
+            (Value::Null, &link),
+            (json!("https://own.example"), "https://own.example"),
+        ] {
+            assert_eq!(body(&json!([input(SELF_URL, value)]))["templateParameters"][SELF_URL], json!(expected));
         }
         assert_eq!(body(&json!([input("OTHER", json!("run"))]))["templateParameters"]["OTHER"], json!("run"));
     }

@@ -2,10 +2,10 @@
 
 use runner_core::{Backoff, Failure, Pace, StopReason, Stopped};
 
-use crate::answer::{ApiError, SlowDown};
+use crate::answer::{ApiError, LONGEST_WAIT, SlowDown};
 use crate::cancel::cancel;
-use crate::follow::{Started, end_of, failed, last_timeline, masked};
-use crate::model::{PipelineRun, RunEnd, RunState};
+use crate::follow::{Over, Started, end_of, failed, is_over, last_timeline, masked};
+use crate::model::{PipelineRun, RunEnd};
 use crate::patience::Patience;
 
 /// How much slower it is looked at while nothing changes.
@@ -19,18 +19,24 @@ pub(crate) async fn watch(started: &Started<'_>) -> Result<(), Failure> {
     let mut pace = Pace::new(interval, interval * SLOWER);
     let mut backoff = Backoff::new(interval, interval * SLOWER);
     let mut patience = Patience::new(settings.patience.max(interval));
+    let mut unsettled = Patience::new(settings.patience.max(interval));
     let mut seen_before: Option<PipelineRun> = None;
+    if let Err(Stopped(reason)) = started.wait_for_quiet(LONGEST_WAIT).await {
+        return stopped(started, reason).await;
+    }
     loop {
         let wait = match ctx.or_stopped(api.run(*run)).await {
             Err(Stopped(reason)) => return stopped(started, reason).await,
             Ok(Ok(seen)) => {
                 patience.restore();
                 backoff.reset();
-                if let Some(pipeline) = &seen.value
-                    && (pipeline.state == RunState::Completed
-                        || (pipeline.state == RunState::Unknown && is_complete(started).await))
-                {
-                    return ended(started, pipeline).await;
+                if let Some(pipeline) = &seen.value {
+                    match is_over(started, pipeline).await {
+                        Over::Yes => return ended(started, pipeline).await,
+                        Over::Unsettled if !unsettled.lasts() => return ended(started, pipeline).await,
+                        Over::Unsettled => {}
+                        Over::No => unsettled.restore(),
+                    }
                 }
                 if seen.value == seen_before {
                     pace.unchanged();
@@ -51,10 +57,6 @@ pub(crate) async fn watch(started: &Started<'_>) -> Result<(), Failure> {
             return stopped(started, reason).await;
         }
     }
-}
-
-async fn is_complete(started: &Started<'_>) -> bool {
-    started.api.build(started.run).await.is_ok_and(|build| build.completed)
 }
 
 async fn ended(started: &Started<'_>, pipeline: &PipelineRun) -> Result<(), Failure> {

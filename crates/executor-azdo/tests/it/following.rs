@@ -387,3 +387,35 @@ async fn the_limit_ends_the_run_and_leaves_the_pipeline_alone() {
     assert!(crate::world::message(&ended, &stage_step(1)).contains("not followed any longer"), "{:?}", ended.steps);
     assert_eq!((world.fake.only_run().cancelled, world.fake.seen("update_build").len()), (0, 0));
 }
+
+#[tokio::test]
+async fn an_end_that_build_does_not_know_of_yet_is_looked_at_again() {
+    let unsettled =
+        |result| Moment { state: "completed", result, ..Moment::running(vec![stage(1, "S", "inProgress", None)]) };
+    for result in [None, Some("unknown")] {
+        let mut life = vec![Moment::queued(), unsettled(result), unsettled(result), unsettled(result)];
+        life.push(Moment::ended("succeeded", vec![stage(1, "S", "completed", Some("succeeded"))]));
+        let ended = World::with(pipeline(life)).await.run().await;
+        assert_eq!(ended.status, "SUCCEEDED", "{result:?}: {:?}", ended.steps);
+        // But not for ever.
+        let world = World::with(pipeline(vec![Moment::queued(), unsettled(result)])).await;
+        let settings = AzdoSettings { patience: Duration::from_millis(300), ..quick() };
+        let ended = world.carry_out(world.order(|_| {}), settings).await;
+        assert_eq!(ended.status, "FAILED", "{result:?}");
+        assert!(message(&ended, TRIGGER).contains("does not say how"), "{}", message(&ended, TRIGGER));
+    }
+}
+
+#[tokio::test]
+async fn a_good_answer_to_the_start_that_asks_to_slow_down_puts_the_first_look_off() {
+    for header in ["retry-after", "x-ratelimit-delay"] {
+        let world = World::with(pipeline(crate::fake::moments::going_well())).await;
+        world.fake.fault("run_pipeline", 0, 1, Effect::Header(header, "2"));
+        let run = world.place(world.order(|_| {})).await;
+        let begin = std::time::Instant::now();
+        let _life = world.live(quick());
+        world.fake.until("it is looked at", |fake| !fake.seen("get_run").is_empty()).await;
+        assert!(begin.elapsed() >= Duration::from_secs(2), "{header}: {:?}", begin.elapsed());
+        assert_eq!(world.ended(&run).await.status, "SUCCEEDED");
+    }
+}

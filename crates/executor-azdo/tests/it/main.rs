@@ -1,5 +1,6 @@
 //! Azure DevOps runs, claimed from a meshStack over HTTP and carried out against a fake of Azure DevOps.
 
+mod aborted_start;
 mod book;
 mod fake;
 mod fixtures;

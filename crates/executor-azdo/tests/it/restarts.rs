@@ -1,7 +1,7 @@
 //! The runner is killed at every request, before and after it had its effect: a pipeline is started at most once, and the
 //! run gets one truthful end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use executor_azdo::AzdoSettings;
 use serde_json::json;
@@ -101,4 +101,29 @@ async fn the_limit_counts_from_the_start_also_over_a_restart_but_an_end_in_betwe
         let ended = world.ended(&run).await;
         assert_eq!(ended.status, expected, "{:?}", ended.steps);
     }
+}
+
+#[tokio::test]
+async fn a_start_that_was_put_off_is_made_after_a_restart_and_not_too_early() {
+    let wait = Duration::from_secs(20);
+    let world = World::with(pipeline()).await;
+    let slow = Effect::Answer(429, vec![("retry-after", wait.as_secs().to_string())], String::new());
+    world.fake.fault("run_pipeline", 0, 1, slow);
+    let run = world.place(world.order(|_| {}).input("MESHSTACK_SELF_URL", "https://no.example", "STRING")).await;
+    let begin = Instant::now();
+    let first = world.live(quick());
+    world.fake.until("it is put off", |fake| fake.faults_left() == 0).await;
+    // What is said of it comes after it was noted.
+    let told = |run: &meshstack_local::RunView| {
+        let step = run.step(TRIGGER);
+        step.and_then(|step| step.system_message.as_ref()).is_some_and(|log| log.contains("tried again"))
+    };
+    world.until(&run, "it is told", told).await;
+    first.kill();
+    assert_eq!(world.fake.seen("run_pipeline").len(), 1, "the restart comes too late to show anything");
+    let _second = world.live(quick());
+    world.fake.until("it is asked again", |fake| fake.seen("run_pipeline").len() == 2).await;
+    assert!(begin.elapsed() >= wait, "{:?}", begin.elapsed());
+    let ended = world.ended(&run).await;
+    assert_eq!((ended.status.word(), world.fake.runs().len()), ("SUCCEEDED", 1), "{:?}", ended.steps);
 }

@@ -257,3 +257,54 @@ async fn hostile_inputs_arrive_as_they_are() {
         assert_eq!(world.fake.only_run().parameters[name], value);
     }
 }
+
+#[tokio::test]
+async fn a_refusal_for_another_cause_is_not_repeated_without_the_variables() {
+    for effect in [
+        Effect::says(400, "The 'name' parameter value 'KEY' is not valid."),
+        Effect::says(400, "Variable group KEY was not found or is not authorized for use."),
+        Effect::says(400, "The ref 'refs/heads/main' cannot be found in the repository."),
+        Effect::says(400, "/azure-pipelines.yml (Line: 3, Col: 1): Unexpected value 'variables'"),
+        Effect::says(400, "Der Parameter 'KEY' ist ungültig."),
+        Effect::page(400),
+        Effect::Answer(400, Vec::new(), "<html><title>Variables settable at queue time</title></html>".to_owned()),
+        Effect::status(400),
+    ] {
+        let world = World::with(Pipeline::taking(&[])).await;
+        world.fake.fault("run_pipeline", 0, 1, effect.clone());
+        let order = world.order(|_| {}).with(variable("REGION", "eu", false)).with(variable("KEY", "x", false));
+        let ended = world.carry_out(order, quick()).await;
+        assert_eq!((ended.status.word(), world.fake.seen("run_pipeline").len()), ("FAILED", 1), "{effect:?}");
+        assert!(message(&ended, TRIGGER).contains("was not started"), "{effect:?}: {}", message(&ended, TRIGGER));
+        assert!(!log(&ended, TRIGGER).contains("left out"), "{effect:?}: {}", log(&ended, TRIGGER));
+    }
+}
+
+#[tokio::test]
+async fn without_certain_names_the_warning_does_not_claim_that_all_variables_are_at_fault() {
+    let world = World::with(Pipeline::taking(&[])).await;
+    world.fake.fault("run_pipeline", 0, 1, Effect::says(400, "Some variables are not settable at queue time."));
+    let order = world.order(|_| {}).with(variable("REGION", "eu", false)).with(variable("KEY", "x", false));
+    let ended = world.carry_out(order, quick()).await;
+    assert_eq!((ended.status.word(), world.fake.seen("run_pipeline").len()), ("SUCCEEDED", 2));
+    let log = log(&ended, TRIGGER);
+    assert!(
+        log.contains("it is not certain which of these: REGION, KEY") && !log.contains("does not let these"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_wait_that_is_no_duration_does_not_end_the_run() {
+    for odd in ["-5", "NaN", "inf"] {
+        let world = World::with(Pipeline::taking(&[])).await;
+        world.fake.fault(
+            "run_pipeline",
+            0,
+            1,
+            Effect::Answer(429, vec![("retry-after", odd.to_owned())], String::new()),
+        );
+        let settings = AzdoSettings { pipeline_timeout: Duration::from_secs(120), ..quick() };
+        assert_eq!(world.carry_out(world.order(|_| {}), settings).await.status, "SUCCEEDED", "{odd}");
+    }
+}

@@ -114,3 +114,26 @@ async fn a_watched_run_that_is_deleted_in_azure_devops_fails_ours() {
     let ended = world.ended(&run).await;
     assert!(message(&ended, TRIGGER).contains("was deleted in Azure DevOps"), "{}", message(&ended, TRIGGER));
 }
+
+#[tokio::test]
+async fn an_end_that_build_does_not_know_of_yet_is_no_death() {
+    let unsettled = Moment { state: "completed", ..Moment::running(vec![stage(1, "S", "inProgress", None)]) };
+    let (world, run) = handed_over(vec![Moment::queued(), unsettled, Moment::ended("succeeded", Vec::new())]).await;
+    let _life = world.live(watching());
+    watched(&world).await;
+    world.fake.azure(|azure| azure.runs[0].held_at = Some(1));
+    world.fake.until("build was asked", |fake| fake.seen("get_build").len() > 3).await;
+    world.fake.azure(|azure| azure.runs[0].held_at = None);
+    world.fake.until_quiet().await;
+    assert_eq!(world.meshstack.run(&run).await.expect("the run").status, "IN_PROGRESS");
+}
+
+#[tokio::test]
+async fn a_good_answer_to_the_start_that_asks_to_slow_down_puts_the_watch_off() {
+    let (world, _run) = handed_over(vec![Moment::queued()]).await;
+    world.fake.fault("run_pipeline", 0, 1, Effect::Header("retry-after", "2"));
+    let begin = std::time::Instant::now();
+    let _life = world.live(watching());
+    world.fake.until("it is looked at", |fake| !fake.seen("get_run").is_empty()).await;
+    assert!(begin.elapsed() >= Duration::from_secs(2), "{:?}", begin.elapsed());
+}
