@@ -2,10 +2,12 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::Exit;
 use crate::config::{DEFAULT_PORT, Environment, Mode, Sources};
+use crate::say::say;
+use crate::{Exit, logging};
 
 /// Shorter than the time that container engines give a check by default.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -13,44 +15,38 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const MAX_BYTES: usize = 4096;
 
 /// Asks, says what was answered, and succeeds if that is 200.
-pub(crate) fn run(port: Option<u16>, environment: &Environment) -> Exit {
-    let directory = std::path::Path::new(".");
-    let mode = Sources { file: None, environment, directory }.mode();
-    if port.is_none() && matches!(mode, Ok(Mode::SingleRun(_))) {
-        println!("A single run answers no /healthz: it is well as long as it lives.");
+pub(crate) fn run(port: Option<u16>, config: Option<&Path>, environment: &Environment) -> Exit {
+    let sources = Sources { file: config, environment, directory: Path::new(".") };
+    if port.is_none() && matches!(sources.mode(), Ok(Mode::SingleRun(_))) {
+        say!("A single run answers no /healthz: it is well as long as it lives.");
         return Exit::Success;
     }
-    let port = match port.map_or_else(|| configured(environment), Ok) {
+    let configured = || sources.port().map(|port| port.unwrap_or(DEFAULT_PORT));
+    let port = match port.map_or_else(configured, Ok) {
         Ok(0) => {
-            eprintln!("PORT is 0, so the runner took a free port, which only its log says. Give it with --port.");
+            logging::complain(
+                "PORT is 0, so the runner took a free port, which only its log says. Give it with --port.",
+            );
             return Exit::BadConfiguration;
         }
         Ok(port) => port,
-        Err(variable) => {
-            eprintln!("The variable {variable} must be a port, from 0 to 65535.");
+        Err(error) => {
+            logging::complain(&error.to_string());
             return Exit::BadConfiguration;
         }
     };
     match ask(port) {
         Ok(answer) => {
-            println!("{answer}");
+            say!("{answer}");
             if answer.starts_with("200 ") { Exit::Success } else { Exit::Failure }
         }
         Err(error) => {
-            eprintln!("Nobody answers on port {port} of this machine ({error}). Is the runner up, with this PORT?");
+            logging::complain(&format!(
+                "Nobody answers on port {port} of this machine ({error}). Is the runner up, with this PORT?"
+            ));
             Exit::Failure
         }
     }
-}
-
-/// The port that a runner with this environment listens on. `SERVER_PORT` is Spring's name.
-fn configured(environment: &Environment) -> Result<u16, &'static str> {
-    for variable in ["PORT", "SERVER_PORT"] {
-        if let Some(value) = environment.get(variable) {
-            return value.to_str().and_then(|text| text.trim().parse().ok()).ok_or(variable);
-        }
-    }
-    Ok(DEFAULT_PORT)
 }
 
 /// The status and the body of the answer, on one line.
@@ -85,20 +81,4 @@ fn connect(address: IpAddr, port: u16, deadline: Instant) -> io::Result<TcpStrea
 fn left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::configured;
-    use crate::config::Environment;
-
-    #[test]
-    fn the_port_is_asked_for_under_the_names_that_the_runner_reads() {
-        let port = |environment: &Environment| configured(environment);
-        assert_eq!(port(&Environment::default()), Ok(8100));
-        assert_eq!(port(&Environment::from([("SERVER_PORT", "8104")])), Ok(8104));
-        assert_eq!(port(&Environment::from([("PORT", " 8080 "), ("SERVER_PORT", "8104")])), Ok(8080));
-        assert_eq!(port(&Environment::from([("PORT", ""), ("SERVER_PORT", "8104")])), Ok(8104));
-        assert_eq!(port(&Environment::from([("PORT", "http")])), Err("PORT"));
-    }
 }

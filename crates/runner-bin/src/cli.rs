@@ -144,7 +144,7 @@ pub enum Command {
     },
     /// Ask the runner of this machine or container how it is: exit code 0 if its /healthz answers 200
     Health {
-        /// Its port [default: as the runner has it: PORT, `SERVER_PORT`, or 8100]
+        /// Its port [default: as the runner has it: `SERVER_PORT`, PORT, the file's server.port, or 8100]
         #[arg(long)]
         port: Option<u16>,
     },
@@ -204,7 +204,9 @@ pub struct DemoArgs {
 
 /// Prints the completion script.
 pub(crate) fn completions(shell: Shell) {
-    clap_complete::generate(shell, &mut Cli::command(), "bb-runner", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "bb-runner", &mut script);
+    crate::say::text(&String::from_utf8_lossy(&script));
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::Exit;
 use crate::config::{
     ConfigError, Dialect, Effective, Environment, Inspection, Origin, Place, Problem, Sources, schema,
 };
+use crate::{Exit, logging};
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
@@ -50,16 +50,14 @@ pub(crate) fn run(command: &ConfigCommand, config: Option<&Path>, environment: &
     }
 }
 
-/// A pipe that is closed early (`| head`) is no failure.
 fn print(text: &str, exit: Exit) -> Exit {
-    use std::io::Write as _;
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    crate::say::text(text);
     exit
 }
 
 fn check(seen: Inspection) -> Exit {
     if !seen.mistakes.is_empty() {
-        eprintln!("{}", ConfigError { mistakes: seen.mistakes, warnings: seen.warnings });
+        logging::complain(&ConfigError { mistakes: seen.mistakes, warnings: seen.warnings }.to_string());
         return Exit::BadConfiguration;
     }
     let what = match &seen.file {
@@ -77,7 +75,7 @@ fn check(seen: Inspection) -> Exit {
 
 fn warn(warnings: &[Problem]) {
     for warning in warnings {
-        eprintln!("warning: {warning}");
+        logging::complain(&format!("warning: {warning}"));
     }
 }
 
@@ -90,7 +88,7 @@ fn show(seen: Inspection, as_json: bool) -> Exit {
     if seen.mistakes.is_empty() {
         warn(&seen.warnings);
     } else {
-        eprintln!("{}", ConfigError { mistakes: seen.mistakes, warnings: seen.warnings });
+        logging::complain(&ConfigError { mistakes: seen.mistakes, warnings: seen.warnings }.to_string());
     }
     print(&text, exit)
 }

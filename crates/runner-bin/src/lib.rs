@@ -30,6 +30,10 @@ use config::{Environment, Mode, Sources};
 
 /// Does what the command line asks for.
 pub fn main(cli: &Cli) -> Exit {
+    say::end(command(cli))
+}
+
+fn command(cli: &Cli) -> Exit {
     let environment = Environment::of_process();
     match &cli.command {
         Some(Command::Completions { shell }) => {
@@ -46,13 +50,13 @@ pub fn main(cli: &Cli) -> Exit {
         Some(Command::Config { command }) => config_command::run(command, cli.config.as_deref(), &environment),
         Some(Command::Doctor(args)) => doctor::run(args, cli.config.as_deref(), &environment),
         Some(Command::Keys { command }) => keys::run(command, cli.config.as_deref(), &environment),
-        Some(Command::Health { port }) => ask_health::run(*port, &environment),
+        Some(Command::Health { port }) => ask_health::run(*port, cli.config.as_deref(), &environment),
         Some(Command::Register(args)) => register::run(args, cli.config.as_deref(), &environment),
         Some(Command::RunOnce { file }) => serve(cli, &environment, Some(Mode::SingleRun(file.clone()))),
         None if called_as::is_controller() => {
-            eprintln!(
+            logging::complain(
                 "The run controller is not part of this version. Keep the public image for the controller; \
-                 the pods that it starts may use this one."
+                 the pods that it starts may use this one.",
             );
             Exit::BadConfiguration
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use meshstack_client::Secret;
 
-use crate::config::{DEFAULT_FILE, Dialect, Environment, Sources};
+use crate::config::{ConfigError, DEFAULT_FILE, Dialect, Environment, Sources};
 use crate::file_edit::{Node, Outline};
 
 /// Largest file that is looked at, in bytes.
@@ -86,6 +86,8 @@ pub(crate) enum KeyPlace {
 pub(crate) struct Peek<'e> {
     environment: &'e Environment,
     directory: &'e Path,
+    /// The file, as it was named with `--config`.
+    option: Option<PathBuf>,
     /// The file, as it was named.
     pub(crate) shown: PathBuf,
     /// Its keys and values; `None` if there is no file, or it cannot be read as YAML.
@@ -104,12 +106,35 @@ impl<'e> Peek<'e> {
             Some(outline) if outline.has_under("implementations") || outline.has_under("crypto") => Dialect::Controller,
             _ => Dialect::Terraform,
         };
-        Self { environment, directory, shown, outline, dialect }
+        Self { environment, directory, option: named.map(Path::to_owned), shown, outline, dialect }
     }
 
     /// The file's place on disk.
     pub(crate) fn file(&self) -> PathBuf {
         self.directory.join(&self.shown)
+    }
+
+    /// Why the file says nothing: one that is named and missing, or is no YAML. `None` too where there need not be one.
+    pub(crate) fn unreadable(&self) -> Option<String> {
+        let sources =
+            Sources { file: self.option.as_deref(), environment: self.environment, directory: self.directory };
+        if self.outline.is_some() || sources.file().is_none() {
+            return None;
+        }
+        let seen = sources.inspect();
+        if seen.values.is_empty() && !seen.mistakes.is_empty() {
+            return Some(ConfigError { mistakes: seen.mistakes, warnings: seen.warnings }.to_string());
+        }
+        // Nothing but comments, say.
+        None
+    }
+
+    /// A command of this program, with the same `--config`, for people to type.
+    pub(crate) fn command(&self, words: &str) -> String {
+        match &self.option {
+            Some(file) => format!("bb-runner {words} --config {}", quoted(file)),
+            None => format!("bb-runner {words}"),
+        }
     }
 
     /// What the key of a setting is called in this file, by its name in the Terraform runner's file.
@@ -261,6 +286,17 @@ impl<'e> Peek<'e> {
         let nodes = self.outline.iter().flat_map(|outline| &outline.nodes);
         secrets.extend(nodes.filter(|node| is_secret_name(&node.path)).filter_map(|node| self.text(node)));
         secrets
+    }
+}
+
+/// A path as a shell takes it for one word.
+pub(crate) fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 

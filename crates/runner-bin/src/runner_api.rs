@@ -7,13 +7,20 @@
 
 use std::time::{Duration, SystemTime};
 
-use meshstack_client::{CloudIdentity, Connections, Credentials, RunnerType, Secret, WorkloadIdentityFederation};
+use meshstack_client::{ApiError, Connections, Credentials, Problem, RunnerType, Secret};
 use reqwest::{Method, Url};
+use runner_core::mask::Masker;
 use serde_json::Value;
 
+const LOGIN: &str = "/api/login";
+const RUNNERS: &str = "/api/meshobjects/meshbuildingblockrunners";
 const RUNNER: &str = "application/vnd.meshcloud.api.meshbuildingblockrunner.v1-preview.hal+json";
+/// The runner's name, as `meshstack_client::ClientConfig` has it.
+const NAME: &str = "bb-runner";
 /// Most of an answer that is read, in bytes.
 const MAX_BODY: usize = 1 << 20;
+/// Most of an answer that is shown, in characters.
+const MAX_EXCERPT: usize = 300;
 
 /// meshStack, and who asks.
 pub(crate) struct RunnerApi {
@@ -21,6 +28,8 @@ pub(crate) struct RunnerApi {
     base: Url,
     credentials: Option<Credentials>,
     limit: Duration,
+    /// The version that is told, if meshStack is to know who asks.
+    version: Option<String>,
 }
 
 /// What was answered.
@@ -42,6 +51,30 @@ impl Answered {
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
+
+    /// What an answer that is no success means, in the words of the client.
+    fn error(&self, method: &'static str, path: &str, masker: &Masker) -> ApiError {
+        let status = self.status;
+        let text: String = masker
+            .mask(&String::from_utf8_lossy(&self.body))
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(MAX_EXCERPT)
+            .collect();
+        let excerpt = text.trim().to_owned();
+        let broken = |reason: &str| Problem::BrokenAnswer { status, reason: reason.to_owned(), excerpt: String::new() };
+        let problem = match status {
+            _ if self.html => broken("a web page was answered"),
+            401 | 403 => Problem::Unauthorised { status, excerpt },
+            404 => Problem::Gone { excerpt },
+            409 => Problem::Conflict { excerpt },
+            408 | 425 | 429 | 500.. => Problem::TryAgain { status, retry_after: None, excerpt },
+            400.. => Problem::Refused { status, excerpt },
+            300.. => broken("a redirect was answered, which is not followed"),
+            _ => broken("there is no token in the answer"),
+        };
+        ApiError { method, path: path.to_owned(), problem, source: None }
+    }
 }
 
 /// Why there is no answer.
@@ -59,6 +92,16 @@ pub(crate) enum Unanswered {
 }
 
 impl Unanswered {
+    /// The same as an error of the client.
+    fn of(self, method: &'static str, path: &str) -> ApiError {
+        let connect = matches!(&self, Self::Network(error) if error.is_connect());
+        let problem = match &self {
+            Self::NoCredentials => Problem::Local { reason: self.to_string() },
+            _ => Problem::NoAnswer { connect },
+        };
+        ApiError { method, path: path.to_owned(), problem, source: Some(Box::new(self)) }
+    }
+
     /// The whole chain of causes, on one line. No part of it holds an address with a password.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();
@@ -73,6 +116,11 @@ impl Unanswered {
         }
         text
     }
+}
+
+/// What is no UUID cannot be a path either.
+fn is_path_segment(uuid: &str) -> bool {
+    !uuid.is_empty() && uuid.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 /// How a login went.
@@ -96,6 +144,8 @@ pub(crate) enum Reading {
     NotFound,
     /// Another status.
     Refused(u16),
+    /// A web page, or a success without a runner object, with this status: it may not be meshStack that answers.
+    Unreadable(u16),
 }
 
 impl RunnerApi {
@@ -106,7 +156,13 @@ impl RunnerApi {
         ca_paths: Vec<std::path::PathBuf>,
         limit: Duration,
     ) -> Self {
-        Self { connections: Connections::new(ca_paths, limit), base, credentials, limit }
+        Self { connections: Connections::new(ca_paths, limit), base, credentials, limit, version: None }
+    }
+
+    /// The same with the headers that every request to meshStack has (`protocol/run-api.md`, "Base URL, media types,
+    /// headers"). They are for nobody else.
+    pub(crate) fn named(self, version: &str) -> Self {
+        Self { version: Some(version.to_owned()), ..self }
     }
 
     /// An address below the base.
@@ -126,7 +182,14 @@ impl RunnerApi {
         let url = self.url(path);
         let exchange = async {
             let client = self.connections.client_for(&url).await?;
-            let mut response = build(client.request(method, url.clone())).send().await?;
+            let mut request = client.request(method, url.clone());
+            if let Some(version) = &self.version {
+                request = request
+                    .header("User-Agent", format!("meshcloud-{NAME}/{version}"))
+                    .header("X-Meshcloud-Runner-Name", NAME)
+                    .header("X-Meshcloud-Runner-Version", version);
+            }
+            let mut response = build(request).send().await?;
             let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             let mut answered = Answered {
                 status: response.status().as_u16(),
@@ -165,9 +228,7 @@ impl RunnerApi {
         let body = serde_json::json!({ "clientId": id, "clientSecret": secret.expose() }).to_string();
         let json = "application/json";
         let answered = self
-            .send(Method::POST, "/api/login", |request| {
-                request.header("Accept", json).header("Content-Type", json).body(body)
-            })
+            .send(Method::POST, LOGIN, |request| request.header("Accept", json).header("Content-Type", json).body(body))
             .await?;
         let date = answered.date;
         let token = answered.json().and_then(|body| Some(body.get("access_token")?.as_str()?.trim().to_owned()));
@@ -180,28 +241,69 @@ impl RunnerApi {
 
     /// Reads a registration.
     pub(crate) async fn read_runner(&self, uuid: &str, login: &Login) -> Result<Reading, Unanswered> {
-        // What is no UUID cannot be a path either.
-        if !uuid.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') || uuid.is_empty() {
+        if !is_path_segment(uuid) {
             return Ok(Reading::NotFound);
         }
-        let path = format!("/api/meshobjects/meshbuildingblockrunners/{uuid}");
-        let answered = self
-            .send(Method::GET, &path, |request| {
-                let request = request.header("Accept", RUNNER);
-                match (login, &self.credentials) {
-                    (Login::Token(token), _) => request.bearer_auth(token.expose()),
-                    (_, Some(Credentials::Basic { username, password })) => {
-                        request.basic_auth(username, Some(password.expose()))
-                    }
-                    _ => request,
-                }
-            })
-            .await?;
+        let path = format!("{RUNNERS}/{uuid}");
+        let answered =
+            self.send(Method::GET, &path, |request| self.authorised(request.header("Accept", RUNNER), login)).await?;
         Ok(match (answered.status, answered.json()) {
-            (200, Some(object)) if object.get("spec").is_some() => Reading::Found(Registered(object)),
+            (200, Some(object)) if object.get("spec").is_some_and(Value::is_object) => {
+                Reading::Found(Registered(object))
+            }
+            (status, _) if answered.html || answered.is_success() => Reading::Unreadable(status),
             (404, _) => Reading::NotFound,
             (status, _) => Reading::Refused(status),
         })
+    }
+
+    /// Replaces a registration. The errors are those of [`meshstack_client::Client::update_runner`], which sends no other
+    /// fields than it knows.
+    pub(crate) async fn update_runner(&self, uuid: &str, object: &Value) -> Result<(), ApiError> {
+        let (login, _) = self.login().await.map_err(|error| error.of("POST", LOGIN))?;
+        if let Login::Refused(answered) = &login {
+            return Err(answered.error("POST", LOGIN, &self.masker(&login)));
+        }
+        let path = format!("{RUNNERS}/{uuid}");
+        if !is_path_segment(uuid) {
+            let problem = Problem::Local { reason: "the UUID of the runner cannot be a part of a path".to_owned() };
+            return Err(ApiError { method: "PUT", path, problem, source: None });
+        }
+        let body = object.to_string();
+        let sent = self.send(Method::PUT, &path, |request| {
+            let request = request.header("Accept", RUNNER).header("Content-Type", RUNNER).body(body);
+            self.authorised(request, &login)
+        });
+        let answered = sent.await.map_err(|error| error.of("PUT", &path))?;
+        if answered.is_success() && !answered.html {
+            Ok(())
+        } else {
+            Err(answered.error("PUT", &path, &self.masker(&login)))
+        }
+    }
+
+    /// An answer may echo what it was asked with.
+    fn masker(&self, login: &Login) -> Masker {
+        let ours = match &self.credentials {
+            Some(Credentials::ApiKey { client_secret, .. }) => Some(client_secret),
+            Some(Credentials::Basic { password, .. }) => Some(password),
+            None => None,
+        };
+        let token = match login {
+            Login::Token(token) => Some(token),
+            _ => None,
+        };
+        Masker::new(ours.into_iter().chain(token).map(Secret::expose))
+    }
+
+    fn authorised(&self, request: reqwest::RequestBuilder, login: &Login) -> reqwest::RequestBuilder {
+        match (login, &self.credentials) {
+            (Login::Token(token), _) => request.bearer_auth(token.expose()),
+            (_, Some(Credentials::Basic { username, password })) => {
+                request.basic_auth(username, Some(password.expose()))
+            }
+            _ => request,
+        }
     }
 }
 
@@ -235,19 +337,8 @@ impl Registered {
         self.text("/metadata/lastSeen")
     }
 
-    /// Trust of clouds; `None` too where it is not whole.
-    pub(crate) fn federation(&self) -> Option<WorkloadIdentityFederation> {
-        let cloud = |name: &str| {
-            let at = |field: &str| self.text(&format!("/spec/workloadIdentityFederation/{name}/{field}"));
-            Some(CloudIdentity { audience: at("audience")?, token_path: at("tokenPath")? })
-        };
-        let federation = WorkloadIdentityFederation {
-            issuer: self.text("/spec/workloadIdentityFederation/issuer")?,
-            subject: self.text("/spec/workloadIdentityFederation/subject")?,
-            gcp: cloud("gcp"),
-            aws: cloud("aws"),
-            azure: cloud("azure"),
-        };
-        (federation.gcp.is_some() || federation.aws.is_some() || federation.azure.is_some()).then_some(federation)
+    /// The object as it was answered.
+    pub(crate) fn json(&self) -> &Value {
+        &self.0
     }
 }

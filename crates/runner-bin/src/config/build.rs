@@ -17,7 +17,7 @@ pub(super) fn build(reader: &mut Reader<'_>, mode: &Mode) -> Config {
     Config {
         dialect: reader.dialect,
         runner_uuid: reader.runner_uuid(),
-        version: reader.text(Setting::Version),
+        version: version(reader),
         api_url: api_url(reader, polls),
         credentials: credentials(reader, polls),
         strict_origins: reader.flag(Setting::StrictOrigins),
@@ -56,8 +56,8 @@ fn terraform(reader: &mut Reader<'_>) -> Terraform {
         unlock_own_stale_locks: reader.flag(Setting::UnlockOwnStaleLocks),
         plugin_cache: cache(reader, Setting::PluginCacheDir, Setting::PluginCacheMaxMib),
         repository_cache: cache(reader, Setting::RepositoryCacheDir, Setting::RepositoryCacheMaxMib),
-        terraform_mirror: reader.text(Setting::MirrorTerraform),
-        opentofu_mirror: reader.text(Setting::MirrorOpentofu),
+        terraform_mirror: mirror(reader, Setting::MirrorTerraform),
+        opentofu_mirror: mirror(reader, Setting::MirrorOpentofu),
         pass_environment: reader.names_of_variables(Setting::PassEnvironment),
         known_hosts: reader.path(Setting::KnownHosts),
     }
@@ -65,6 +65,36 @@ fn terraform(reader: &mut Reader<'_>) -> Terraform {
 
 fn cache(reader: &mut Reader<'_>, dir: Setting, max_mib: Setting) -> Cache {
     Cache { dir: reader.path(dir), max_mib: reader.number(max_mib).map_or(0, i64::unsigned_abs) }
+}
+
+/// The address of a mirror. It is not repeated, since its user, password or query may be a secret.
+fn mirror(reader: &mut Reader<'_>, setting: Setting) -> Option<String> {
+    let found = reader.one(setting)?;
+    let mistake = match reqwest::Url::parse(&found.text) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
+            "must begin with https:// or http://"
+        }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            "must have no `?` and no `#`: what stands behind them would be in every log. Put a user and a password before \
+             the host, or use a mirror that needs none"
+        }
+        Ok(_) => return Some(found.text),
+        Err(_) => "is no address. It must look like https://mirror.example.com/path",
+    };
+    reader.mistake(found.place, format!("`{}` {mistake}.", found.name));
+    None
+}
+
+/// The version that is told to meshStack, in a header.
+pub(super) fn version(reader: &mut Reader<'_>) -> Option<String> {
+    let found = reader.one(Setting::Version)?;
+    if !found.text.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+        let text =
+            format!("`{}` holds characters that no HTTP header can carry. Use printable ASCII only.", found.name);
+        reader.mistake(found.place, text);
+        return None;
+    }
+    Some(found.text)
 }
 
 pub(super) fn ca_paths(reader: &mut Reader<'_>) -> Vec<PathBuf> {

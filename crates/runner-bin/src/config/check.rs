@@ -1,11 +1,16 @@
 //! Keys and variables that mean nothing here: a warning with what was probably meant, never silence.
 
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
 use super::dialect::{self, Dialect};
 use super::names::{self, Along};
 use super::problem::{Place, Problem};
-use super::reader::{Key, Reader};
-use super::settings;
+use super::reader::{Found, Key, Reader};
+use super::settings::{self, Setting};
 use super::suggest;
+use crate::cli::{LogFormat, LogLevel};
 
 /// Keys at the root of a Spring application's file that are Spring's own.
 const SPRING: [&str; 6] = ["spring", "logging", "management", "server", "debug", "trace"];
@@ -64,6 +69,46 @@ impl Reader<'_> {
             }
         }
         self.check_variables();
+    }
+
+    /// The variables that the log starts with, before anything else is read. An option beats them, so they are no mistake
+    /// for a program that runs.
+    pub(super) fn check_logging(&mut self) {
+        self.check_word::<LogLevel>("BB_LOG_LEVEL");
+        self.check_word::<LogFormat>("BB_LOG_FORMAT");
+    }
+
+    fn check_word<T: ValueEnum>(&mut self, name: &str) {
+        let Some(value) = self.environment.get(name) else { return };
+        if value.to_str().is_some_and(|value| T::from_str(value.trim(), true).is_ok()) {
+            return;
+        }
+        let words: Vec<String> = T::value_variants()
+            .iter()
+            .filter_map(|word| Some(word.to_possible_value()?.get_name().to_owned()))
+            .collect();
+        self.mistake(Place::variable(name.to_owned()), format!("It must be one of: {}.", words.join(", ")));
+    }
+
+    /// Files that are named and not there: a runner starts without them, and fails later.
+    pub(super) fn check_files(&mut self) {
+        let mut named: Vec<(Found, PathBuf, &str)> = Vec::new();
+        if let Some(found) = self.one(Setting::CaCerts) {
+            let paths: Vec<PathBuf> = std::env::split_paths(&found.text).collect();
+            named.extend(paths.into_iter().map(|path| (found.clone(), path, "CA certificates are expected there")));
+        }
+        if let Some(found) = self.one(Setting::KnownHosts) {
+            let path = self.without_complaints(|reader| reader.expand_home(&found));
+            named.extend(path.map(|path| (found, path, "the keys of git's hosts are expected there")));
+        }
+        for (found, path, what) in named {
+            if !path.as_os_str().is_empty() && !self.directory.join(&path).exists() {
+                // Paths are no secrets, but they may hold anything.
+                let shown: String = path.to_string_lossy().chars().filter(|c| !c.is_control()).collect();
+                let text = format!("{shown} does not exist, but {what}. Correct the path, or mount it there.");
+                self.warning(found.place, text);
+            }
+        }
     }
 
     fn check_variables(&mut self) {

@@ -32,6 +32,13 @@ impl Environment {
         self
     }
 
+    /// The same with one variable set.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// The value of a variable. An empty or blank one counts as unset: deployment templates yield such.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         let blank = |value: &OsStr| value.to_str().is_some_and(|text| text.trim().is_empty());

@@ -336,6 +336,11 @@ impl<'e> Reader<'e> {
     }
 
     pub(super) fn expand_home(&mut self, found: &Found) -> Option<PathBuf> {
+        if found.text.contains('\0') {
+            let text = format!("`{}` holds a NUL, which no path can. Write it without `\\0`.", found.name);
+            self.mistake(found.place.clone(), text);
+            return None;
+        }
         let Some(rest) = found.text.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/')) else {
             return Some(PathBuf::from(&found.text));
         };

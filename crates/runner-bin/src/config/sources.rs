@@ -7,6 +7,7 @@ use super::dialect::{self, Dialect};
 use super::environment::Environment;
 use super::problem::{ConfigError, Place, Problem, bounded};
 use super::reader::Reader;
+use super::settings::Setting;
 use super::types::{Config, Mode};
 use super::values::{self, Effective};
 use super::yaml::{self, Document};
@@ -104,6 +105,15 @@ impl Sources<'_> {
         }
     }
 
+    /// The port of `/healthz` alone, as [`Self::read`] has it. Whatever else is wrong does not matter.
+    pub(crate) fn port(&self) -> Result<Option<u16>, ConfigError> {
+        let mut reader = self.reader(self.load(Reads::Runner)?);
+        reader.mistakes.clear();
+        let port = reader.port(Setting::Port);
+        let (mistakes, _) = problems(reader);
+        if mistakes.is_empty() { Ok(port) } else { Err(ConfigError { mistakes, warnings: Vec::new() }) }
+    }
+
     /// Reads whatever is there, for whichever program it is, and tells everything of it.
     pub fn inspect(&self) -> Inspection {
         let (mode, wrong_mode) = match self.mode() {
@@ -127,11 +137,13 @@ impl Sources<'_> {
         let mut reader = self.reader(loaded);
         reader.mistakes.extend(wrong_mode);
         reader.check_names();
+        reader.check_logging();
         if dialect == Dialect::Controller {
             controller::read(&mut reader);
         } else {
             build::build(&mut reader, &mode);
         }
+        reader.check_files();
         let values = values::of(&mut reader);
         let (mistakes, warnings) = problems(reader);
         Inspection { file, dialect, values, mistakes, warnings }

@@ -182,7 +182,7 @@ async fn registration(situation: &Situation, api: &RunnerApi, uuid: &str, login:
             let seen = "meshStack refuses the credentials (HTTP 401).";
             vec![Check::problem(NAME, seen, "Check user and password, or the client id and secret.")]
         }
-        Ok(Reading::Refused(status)) => {
+        Ok(Reading::Refused(status) | Reading::Unreadable(status)) => {
             let seen = format!(
                 "cannot be read with these credentials (HTTP {status}), so whether its certificate fits the private key cannot be \
                  told from here; compare the fingerprints of `bb-runner keys check` with what was pasted into meshStack"

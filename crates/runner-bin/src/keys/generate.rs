@@ -5,7 +5,7 @@ use std::path::Path;
 use super::files::{self, Places, Written};
 use super::{GenerateArgs, Refused, check};
 use crate::Exit;
-use crate::peek::Peek;
+use crate::peek::{Peek, quoted};
 use crate::say::say;
 
 /// Looked for by the runner where no other is configured.
@@ -24,7 +24,8 @@ pub(super) fn run(args: &GenerateArgs, peek: &Peek<'_>, directory: &Path) -> Res
     let written = files::make(pair, peek, places)?;
     crate::say::text(&described(&written));
     say!("\nWhat to do with them:\n");
-    say!("1. Register the certificate with meshStack: `bb-runner register --cert {}`,", written.certificate.display());
+    let register = peek.command(&format!("register --cert {}", quoted(&written.certificate)));
+    say!("1. Register the certificate with meshStack: `{register}`,");
     say!("   or paste this, with its first and last line, as the public key of the building block runner there:\n");
     say!("{}", written.pair.certificate_pem);
     say!("2. Tell the runner where its private key is:\n");

@@ -15,7 +15,9 @@ use crate::config::Environment;
 use crate::peek::Peek;
 use crate::{Exit, logging};
 
-pub(crate) use check::{KeyReport, certificate_beside, certificate_warnings, date, grouped, read_certificate_file};
+pub(crate) use check::{
+    KeyReport, certificate_beside, certificate_warnings, date, grouped, read_certificate_file, read_key,
+};
 
 /// What to do with keys.
 #[derive(Debug, Subcommand)]
@@ -102,6 +104,14 @@ pub(crate) fn run(command: &KeysCommand, config: Option<&Path>, environment: &En
         })
         .and_then(|directory| {
             let peek = Peek::at(config, environment, &directory);
+            let asks_it = match command {
+                KeysCommand::Generate(_) => false,
+                KeysCommand::Rotate(_) => true,
+                KeysCommand::Check(args) => args.keys.is_empty() || config.is_some(),
+            };
+            if let Some(text) = peek.unreadable().filter(|_| asks_it) {
+                return Err((text, Exit::BadConfiguration));
+            }
             match command {
                 KeysCommand::Generate(args) => generate::run(args, &peek, &directory),
                 KeysCommand::Rotate(args) => rotate::run(args, &peek, &directory),

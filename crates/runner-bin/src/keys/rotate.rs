@@ -9,8 +9,8 @@ use std::time::SystemTime;
 use super::files::{self, Places, Written};
 use super::{Refused, RotateArgs, check, generate};
 use crate::config::Dialect;
-use crate::file_edit::{self, Change, EditError};
-use crate::peek::{KeyPlace, KeySource, Origin, Peek};
+use crate::file_edit::{self, Change, EditError, Node};
+use crate::peek::{KeyPlace, KeySource, Origin, Peek, quoted};
 use crate::say::say;
 use crate::{Exit, logging};
 
@@ -34,13 +34,13 @@ pub(super) fn run(args: &RotateArgs, peek: &Peek<'_>, directory: &Path) -> Resul
     }
     let places = places(args, &current, directory);
     let written = files::make(&args.pair, peek, places)?;
-    let plan = Plan::of(&written, &current, peek);
+    let plan = Plan::of(&written, &current, peek, directory);
     crate::say::text(&generate::described(&written));
     let exit = if args.write { plan.write(peek) } else { Exit::Success };
     if !args.write || exit != Exit::Success {
         say!("\nWhat to change, the newest key first:\n\n{}", plan.by_hand);
     }
-    say!("{}", what_is_left(&written, &current));
+    say!("{}", what_is_left(&written, &current, peek));
     Ok(exit)
 }
 
@@ -74,9 +74,10 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(written: &Written, current: &KeySource, peek: &Peek<'_>) -> Self {
-        let new = written.key.to_string_lossy().into_owned();
-        let quoted = file_edit::scalar(&new);
+    fn of(written: &Written, current: &KeySource, peek: &Peek<'_>, directory: &Path) -> Self {
+        let old_text = old_text(current, peek, directory);
+        let new = in_the_style_of(&old_text, &written.key, directory);
+        let scalar = file_edit::scalar(&new);
         let (file, list) = (peek.key_name("privateKeyFile"), peek.key_name("privateKeyFiles"));
         let shown = peek.shown.display();
         let further = peek.further_keys();
@@ -84,26 +85,33 @@ impl Plan {
             further.iter().any(|key| key.setting == LIST_VARIABLE && matches!(key.key, KeyPlace::File(_)));
         let set = || Change::Set { path: spelled(peek, &file), text: new.clone() };
         let prepend = |texts: Vec<String>| Change::Prepend { path: spelled(peek, &list), texts };
-        let rest = |old: &Path| {
-            let mut lines =
-                format!("  {file}: {quoted}\n  {list}:\n    - {}\n", file_edit::scalar(&old.to_string_lossy()));
-            for key in &further {
-                if let KeyPlace::File(path) = &key.key {
-                    let _ = writeln!(lines, "    - {}", file_edit::scalar(&path.to_string_lossy()));
+        let files = || further.iter().filter_map(|key| as_file(&key.key));
+        // It may have been put into the list already, as a public runner's keys are in both places.
+        let listed = |old: &Path| files().any(|file| directory.join(file) == directory.join(old));
+        let others = |old: &Path| {
+            let mut paths: Vec<PathBuf> = Vec::new();
+            for path in files().filter(|path| directory.join(path) != directory.join(old)) {
+                if !paths.contains(path) {
+                    paths.push(path.clone());
                 }
+            }
+            paths
+        };
+        let rest = |old: &Path| {
+            let mut lines = format!("  {file}: {scalar}\n  {list}:\n    - {}\n", file_edit::scalar(&old_text));
+            for path in others(old) {
+                let _ = writeln!(lines, "    - {}", file_edit::scalar(&path.to_string_lossy()));
             }
             format!("in {shown}:\n\n{lines}")
         };
         if peek.dialect == Dialect::Controller {
-            return Self::of_controller(written, current, peek);
+            return Self::of_controller(written, current, peek, directory);
         }
         match (&current.key, current.origin) {
             (KeyPlace::File(old), origin) if listed_by_variable || origin == Origin::Variable => {
-                let mut files = vec![old.clone()];
-                files.extend(further.iter().filter_map(|key| match &key.key {
-                    KeyPlace::File(path) => Some(path.clone()),
-                    KeyPlace::Inline(_) => None,
-                }));
+                let new = written.key.display();
+                let old = if origin == Origin::Default { directory.join(old) } else { old.clone() };
+                let files: Vec<PathBuf> = [old.clone()].into_iter().chain(others(&old)).collect();
                 let joined = files.iter().map(|file| file.to_string_lossy()).collect::<Vec<_>>().join(",");
                 let by_hand =
                     format!("in the environment of the runner:\n\n  {VARIABLE}={new}\n  {LIST_VARIABLE}={joined}\n");
@@ -113,19 +121,16 @@ impl Plan {
                 Self { changes: Vec::new(), by_hand, variable: Some(text) }
             }
             (KeyPlace::File(old), _) => {
-                let old_text = match current.origin {
-                    // As it is written there.
-                    Origin::File => peek.find(&file).and_then(|node| node.text()).unwrap_or_default().trim().to_owned(),
-                    _ => old.to_string_lossy().into_owned(),
-                };
-                Self { changes: vec![prepend(vec![old_text]), set()], by_hand: rest(old), variable: None }
+                let by_hand = rest(old);
+                let changes = if listed(old) { vec![set()] } else { vec![prepend(vec![old_text.clone()]), set()] };
+                Self { changes, by_hand, variable: None }
             }
             (KeyPlace::Inline(_), _) => {
                 let inline = current.setting.clone();
                 let moved = peek.key_name("privateKeys");
                 let by_hand = format!(
                     "in {shown}: give `{inline}` the name `{moved}` (it is read as a list of one; a file beats `{inline}`,\n\
-                     so under its old name the key would no longer be used), and add\n\n  {file}: {quoted}\n"
+                     so under its old name the key would no longer be used), and add\n\n  {file}: {scalar}\n"
                 );
                 let rename = Change::Rename { path: spelled(peek, &inline), name: "privateKeys".to_owned() };
                 Self { changes: vec![rename, set()], by_hand, variable: None }
@@ -134,11 +139,13 @@ impl Plan {
     }
 
     /// The controller registers itself, so the certificate changes with the key. Where both are files, they can be named anew.
-    fn of_controller(written: &Written, current: &KeySource, peek: &Peek<'_>) -> Self {
-        let path = |path: &Path| path.to_string_lossy().into_owned();
-        let (key, certificate) = (path(&written.key), path(&written.certificate));
+    fn of_controller(written: &Written, current: &KeySource, peek: &Peek<'_>, directory: &Path) -> Self {
+        let old_text = old_text(current, peek, directory);
+        let old_certificate = peek.find("crypto.publicKeyFile").and_then(Node::text).unwrap_or_default().trim();
+        let key = in_the_style_of(&old_text, &written.key, directory);
+        let certificate = in_the_style_of(old_certificate, &written.certificate, directory);
         let moved = match &current.key {
-            KeyPlace::File(old) => format!("  privateKeyFiles:\n    - {}\n", file_edit::scalar(&old.to_string_lossy())),
+            KeyPlace::File(_) => format!("  privateKeyFiles:\n    - {}\n", file_edit::scalar(&old_text)),
             KeyPlace::Inline(_) => "  privateKeys:\n    - (what stands in `crypto.privateKey` now)\n".to_owned(),
         };
         let by_hand = format!(
@@ -150,8 +157,8 @@ impl Plan {
         );
         let both_files = peek.find("crypto.publicKeyFile").is_some() && current.origin == Origin::File;
         let changes = match &current.key {
-            KeyPlace::File(old) if both_files => vec![
-                Change::Prepend { path: "privateKeyFiles".to_owned(), texts: vec![path(old)] },
+            KeyPlace::File(_) if both_files => vec![
+                Change::Prepend { path: "privateKeyFiles".to_owned(), texts: vec![old_text] },
                 Change::Set { path: "crypto.privateKeyFile".to_owned(), text: key },
                 Change::Set { path: "crypto.publicKeyFile".to_owned(), text: certificate },
             ],
@@ -189,12 +196,37 @@ impl Plan {
     }
 }
 
+/// The file of the current key as it goes on the list. Where it was only found, nobody has to run in this folder again.
+fn old_text(current: &KeySource, peek: &Peek<'_>, directory: &Path) -> String {
+    let KeyPlace::File(old) = &current.key else { return String::new() };
+    match current.origin {
+        // As it is written there.
+        Origin::File => peek.find(&current.setting).and_then(Node::text).unwrap_or_default().trim().to_owned(),
+        Origin::Variable => old.to_string_lossy().into_owned(),
+        Origin::Default => directory.join(old).to_string_lossy().into_owned(),
+    }
+}
+
+/// A new file as the old one is written: relative to the working directory, if that one is.
+fn in_the_style_of(old: &str, new: &Path, directory: &Path) -> String {
+    let relative = !old.is_empty() && !old.starts_with(['/', '~', '$']);
+    let new = if relative { new.strip_prefix(directory).unwrap_or(new) } else { new };
+    new.to_string_lossy().into_owned()
+}
+
+fn as_file(key: &KeyPlace) -> Option<&PathBuf> {
+    match key {
+        KeyPlace::File(path) => Some(path),
+        KeyPlace::Inline(_) => None,
+    }
+}
+
 /// A key as the file spells it, where it is there.
 fn spelled(peek: &Peek<'_>, path: &str) -> String {
     peek.find(path).map_or_else(|| path.to_owned(), |node| node.path.clone())
 }
 
-fn what_is_left(written: &Written, current: &KeySource) -> String {
+fn what_is_left(written: &Written, current: &KeySource, peek: &Peek<'_>) -> String {
     let old = match &current.key {
         KeyPlace::File(file) => file.clone(),
         KeyPlace::Inline(_) => PathBuf::from(format!("the key in `{}`", current.setting)),
@@ -203,14 +235,14 @@ fn what_is_left(written: &Written, current: &KeySource) -> String {
         "\nWhat is left to do:\n\n\
          1. Restart every process of this runner with the new configuration. From then on it reads what is encrypted for\n   \
             either key. Do this before the next step, or runs with new secrets fail until it is done.\n\
-         2. Upload the new certificate: `bb-runner register --cert {}`, or paste it\n   \
+         2. Upload the new certificate: `{}`, or paste it\n   \
             into the building block runner in meshStack. From then on meshStack encrypts for the new key.\n\
          3. Keep the old key ({}) configured. meshStack does not encrypt anew what it has: sensitive inputs of\n   \
             building blocks, and secrets of building block definitions (SSH keys, app keys, pipeline tokens), that were\n   \
             stored before step 2 stay readable for as long as the old key is configured.\n\
          4. To take the old key away: enter each of those inputs and secrets again in meshStack first. Runs whose secrets\n   \
             were not entered again fail afterwards, and say that no key fits.",
-        written.certificate.display(),
+        peek.command(&format!("register --cert {}", quoted(&written.certificate))),
         old.display(),
     )
 }

@@ -9,6 +9,7 @@ use reqwest::Url;
 use super::args::AccessArgs;
 use crate::config::{Config, ControllerConfig, Dialect, Environment, Mode, Sources};
 use crate::file_edit::{self, Change};
+use crate::keys::read_key;
 use crate::peek::{Peek, What};
 
 /// Stands in the place of a UUID that there is not yet. No runner has it.
@@ -59,13 +60,17 @@ impl Access {
         peek: &Peek<'_>,
     ) -> Result<Self, String> {
         let given = given_credentials(args)?;
-        let read = read(environment, directory, peek);
-        let config = match read {
+        let config = match read(&with_options(environment, args, given.as_ref())?, directory, peek) {
             Ok(config) => config,
-            // Everything that the configuration would say about meshStack was said.
-            Err(_) if given.is_some() && args.api_url.is_some() => {
+            // Everything that the configuration would say about meshStack was said. Its keys still decide which
+            // certificate fits.
+            Err(error) if given.is_some() && args.api_url.is_some() => {
+                if peek.file().exists() && peek.outline.is_none() {
+                    return Err(error);
+                }
+                let keys = peek.keys().iter().map(|source| read_key(source, directory)).collect::<Result<_, _>>()?;
                 let url = args.api_url.clone().unwrap_or_default();
-                return Self::made(url, given, None, peek);
+                return Ok(Self { keys, ..Self::made(url, given, None, peek)? });
             }
             Err(error) => return Err(error),
         };
@@ -121,6 +126,25 @@ pub(crate) fn base_url(text: &str) -> Result<Url, String> {
     Url::parse(text.trim()).map_err(|_| {
         "The address of meshStack is missing. Set RUNNER_API_URL or `api.url`, or give --api-url.".to_owned()
     })
+}
+
+/// The environment with the options in the place of the variables, so that nobody misses what they say.
+fn with_options(
+    environment: &Environment,
+    args: &AccessArgs,
+    given: Option<&Credentials>,
+) -> Result<Environment, String> {
+    let mut environment = environment.clone();
+    if let Some(url) = &args.api_url {
+        base_url(url)?;
+        environment = environment.with("RUNNER_API_URL", url);
+    }
+    if let Some(Credentials::ApiKey { client_id, client_secret }) = given {
+        environment = environment
+            .with("RUNNER_API_CLIENT_ID", client_id)
+            .with("RUNNER_API_CLIENT_SECRET", client_secret.expose());
+    }
+    Ok(environment)
 }
 
 fn given_credentials(args: &AccessArgs) -> Result<Option<Credentials>, String> {

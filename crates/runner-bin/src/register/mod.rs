@@ -15,12 +15,12 @@ use meshstack_client::Client;
 
 pub(crate) use access::{Access, base_url};
 pub use args::{AccessArgs, FederationArgs, RegisterArgs, WaitFor};
-use object::Object;
+use object::{Object, Present};
 
 use crate::config::Environment;
 use crate::file_edit::{self, Change, EditError};
 use crate::peek::Peek;
-use crate::runner_api::{Login, Reading, RunnerApi};
+use crate::runner_api::{Login, Reading, RunnerApi, Unanswered};
 use crate::say::say;
 use crate::{Exit, logging, wiring};
 
@@ -57,25 +57,28 @@ async fn register(
 ) -> Result<Exit, Refused> {
     let wrong = |text: String| (text, Exit::BadConfiguration);
     let access = Access::of(&args.access, environment, directory, peek).map_err(wrong)?;
+    let config = access.client_config();
+    let version = config.version.clone();
+    let client = Client::new(config).map_err(|error| wrong(format!("{error}.")))?;
     let uuid = if args.new { None } else { args.uuid.clone().or_else(|| access.uuid.clone()) };
-    let api = RunnerApi::new(access.base.clone(), Some(access.credentials.clone()), access.ca_paths.clone(), PATIENCE);
+    let api = RunnerApi::new(access.base.clone(), Some(access.credentials.clone()), access.ca_paths.clone(), PATIENCE)
+        .named(&version);
     let present = match &uuid {
-        Some(uuid) if object::needs_present(args) => present(&api, uuid).await,
-        _ => None,
+        Some(uuid) => present(&api, uuid).await.map_err(|text| (text, Exit::Failure))?,
+        None => Present::None,
     };
-    let object = Object::of(args, &access, peek, directory, present.as_ref()).map_err(wrong)?;
+    let object = Object::of(args, &access, peek, directory, uuid.as_deref(), &present)?;
     object.notes.iter().for_each(|note| logging::complain(note));
     if args.dry_run {
-        say!("{}", object.json(uuid.as_deref()));
+        say!("{:#}", object.json);
         return Ok(Exit::Success);
     }
     // What cannot be written is said before anything is created.
     if args.write_config && uuid.is_none() {
         with_uuid(peek, "00000000-0000-0000-0000-000000000000").map_err(|error| wrong(not_writable(peek, &error)))?;
     }
-    let client = Client::new(access.client_config()).map_err(|error| wrong(format!("{error}.")))?;
     let (uuid, word) = if let Some(uuid) = uuid {
-        let updated = client.update_runner(&uuid, &object.runner).await;
+        let updated = api.update_runner(&uuid, &object.json).await;
         updated.map_err(|error| refusal::of_update(&error, &uuid, &object.runner))?;
         (uuid, "updated")
     } else {
@@ -95,20 +98,43 @@ async fn register(
     }
     let waited = match args.wait {
         None => Exit::Success,
-        Some(state) => {
-            wait::until(state, &api, &client, &uuid, &object.runner, Duration::from_secs(args.wait_timeout)).await
-        }
+        Some(state) => wait::until(state, &api, &uuid, &object, Duration::from_secs(args.wait_timeout)).await,
     };
     Ok(if written == Exit::Success { waited } else { written })
 }
 
-/// The registration as it is, where it can be read.
-async fn present(api: &RunnerApi, uuid: &str) -> Option<Reading> {
-    let (login, _) = api.login().await.ok()?;
-    if let Login::Refused(_) = login {
-        return None;
+/// The registration as it is. An update replaces it, so it goes on without only where meshStack does not let it be read.
+async fn present(api: &RunnerApi, uuid: &str) -> Result<Present, String> {
+    let again = |what: &str, why: &str| {
+        format!(
+            "{what} ({why}), so nothing was changed: an update replaces the whole registration. Try again; `bb-runner \
+             doctor` tells what is in the way."
+        )
+    };
+    let unanswered = |error: &Unanswered| again("meshStack cannot be reached as it should", &error.chain());
+    let unread = |why: String| again("The present registration was not answered as it should be", &why);
+    let login = match api.login().await.map_err(|error| unanswered(&error))?.0 {
+        Login::Refused(answered) if matches!(answered.status, 401 | 403) && !answered.html => {
+            return Ok(Present::WrongCredentials(answered.status));
+        }
+        Login::Refused(answered) => {
+            let what = if answered.html { "a web page and no login" } else { "no token" };
+            return Err(again(
+                "The login was not answered as it should be",
+                &format!("HTTP {}, {what}", answered.status),
+            ));
+        }
+        login => login,
+    };
+    match api.read_runner(uuid, &login).await.map_err(|error| unanswered(&error))? {
+        Reading::Found(registered) => Ok(Present::Found(registered)),
+        Reading::Refused(401) => Ok(Present::WrongCredentials(401)),
+        // 405: this meshStack lets the path be written alone.
+        Reading::Refused(status @ (403 | 405)) => Ok(Present::Hidden(status)),
+        Reading::NotFound => Ok(Present::Hidden(404)),
+        Reading::Refused(status) => Err(unread(format!("HTTP {status}"))),
+        Reading::Unreadable(status) => Err(unread(format!("HTTP {status}, and no runner object"))),
     }
-    api.read_runner(uuid, &login).await.ok()
 }
 
 /// The text of the configuration file with this UUID in it.

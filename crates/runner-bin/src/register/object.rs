@@ -2,25 +2,35 @@
 
 use std::path::Path;
 
-use meshstack_client::{Certificate, CloudIdentity, RunnerObject, RunnerType};
+use meshstack_client::{Certificate, CloudIdentity, RunnerObject, RunnerType, WorkloadIdentityFederation};
 use serde_json::{Value, json};
 
+use super::Refused;
 use super::access::Access;
 use super::args::RegisterArgs;
+use crate::Exit;
 use crate::keys::{certificate_beside, read_certificate_file};
 use crate::peek::{KeyPlace, Peek};
-use crate::runner_api::{Reading, Registered};
+use crate::runner_api::Registered;
 
 /// What is to be registered, and what the person should know about it.
 pub(super) struct Object {
+    /// What is sent to create it.
     pub(super) runner: RunnerObject,
+    /// What is sent to update it, or shown: with everything that is registered and that nobody here knows.
+    pub(super) json: Value,
     pub(super) notes: Vec<String>,
 }
 
-/// Whether something of the present registration is needed to fill the object in.
-pub(super) fn needs_present(args: &RegisterArgs) -> bool {
-    let federation = args.federation.wif_issuer.is_some() || args.federation.no_wif;
-    args.display_name.is_none() || args.workspace.is_none() || args.implementation_type.is_none() || !federation
+/// What is known of the present registration.
+pub(super) enum Present {
+    /// A runner is created.
+    None,
+    Found(Registered),
+    /// There is one, and meshStack does not show it: the status.
+    Hidden(u16),
+    /// The credentials were refused, with this status.
+    WrongCredentials(u16),
 }
 
 impl Object {
@@ -30,28 +40,33 @@ impl Object {
         access: &Access,
         peek: &Peek<'_>,
         directory: &Path,
-        reading: Option<&Reading>,
-    ) -> Result<Self, String> {
+        uuid: Option<&str>,
+        present: &Present,
+    ) -> Result<Self, Refused> {
         let mut notes = Vec::new();
-        let present = match reading {
-            Some(Reading::Found(present)) => Some(present),
-            _ => None,
-        };
-        let updates = !args.new && (args.uuid.is_some() || access.uuid.is_some());
-        if updates && present.is_none() && needs_present(args) {
-            let why = match reading {
-                Some(Reading::Refused(status)) => format!(" (HTTP {status})"),
-                Some(Reading::NotFound) => " (HTTP 404)".to_owned(),
-                _ => String::new(),
-            };
+        let wrong = |text: String| (text, Exit::BadConfiguration);
+        if let Present::Hidden(status) | Present::WrongCredentials(status) = present {
             notes.push(format!(
-                "The present registration cannot be read{why}, so nothing of it is kept but what the options and the \
-                 configuration say."
+                "The present registration cannot be read (HTTP {status}), so nothing of it is kept but what the options and \
+                 the configuration say."
             ));
         }
-        let missing = |what: &str, option: &str| {
-            let unread = if updates { ", and cannot be read from meshStack" } else { "" };
-            format!("{what} is missing{unread}. Give it with {option}.")
+        let missing = |what: &str, option: &str| match present {
+            Present::WrongCredentials(status) => {
+                let text = format!(
+                    "meshStack refused the credentials (HTTP {status}), so what is registered cannot be read. Check the \
+                     client id and the secret: whether they are of this meshStack, and whether the key has run out."
+                );
+                (text, Exit::Failure)
+            }
+            Present::Hidden(_) => {
+                wrong(format!("{what} is missing, and cannot be read from meshStack. Give it with {option}."))
+            }
+            Present::None | Present::Found(_) => wrong(format!("{what} is missing. Give it with {option}.")),
+        };
+        let present = match present {
+            Present::Found(present) => Some(present),
+            _ => None,
         };
         let owned_by_workspace = args
             .workspace
@@ -66,20 +81,16 @@ impl Object {
             .or_else(|| present.and_then(Registered::display_name))
             .ok_or_else(|| missing("The name that people see", "--display-name"))?;
         if display_name.trim().is_empty() || owned_by_workspace.trim().is_empty() {
-            return Err("The name and the workspace must not be empty. Give them with --display-name and --workspace."
-                .to_owned());
+            let text = "The name and the workspace must not be empty. Give them with --display-name and --workspace.";
+            return Err(wrong(text.to_owned()));
         }
         let implementation_type = args
             .implementation_type
             .clone()
             .or_else(|| present.and_then(Registered::implementation_type))
             .unwrap_or(RunnerType::All);
-        let certificate = certificate(args, access, peek, directory, present, &mut notes)?;
-        let workload_identity_federation = match args.federation.asked()? {
-            Some(asked) => Some(asked),
-            None if args.federation.no_wif => None,
-            None => present.and_then(Registered::federation),
-        };
+        let certificate = certificate(args, access, peek, directory, present, &mut notes).map_err(wrong)?;
+        let workload_identity_federation = args.federation.asked().map_err(wrong)?;
         let public_key = certificate.pem().to_owned();
         let runner = RunnerObject {
             owned_by_workspace,
@@ -88,37 +99,57 @@ impl Object {
             implementation_type,
             workload_identity_federation,
         };
-        Ok(Self { runner, notes })
+        let mut json = present.map_or_else(|| json!({}), |present| present.json().clone());
+        if args.federation.no_wif
+            && let Some(spec) = json.get_mut("spec").and_then(Value::as_object_mut)
+        {
+            spec.shift_remove("workloadIdentityFederation");
+        }
+        over(&mut json, uuid, &runner);
+        Ok(Self { runner, json, notes })
     }
+}
 
-    /// The body of the request, as [`meshstack_client::Client`] sends it.
-    pub(super) fn json(&self, uuid: Option<&str>) -> String {
-        let runner = &self.runner;
-        let mut metadata = json!({});
-        if let Some(uuid) = uuid {
-            metadata["uuid"] = uuid.into();
-        }
-        metadata["ownedByWorkspace"] = runner.owned_by_workspace.as_str().into();
-        let mut spec = json!({
-            "displayName": runner.display_name,
-            "publicKey": runner.public_key,
-            "implementationType": runner.implementation_type.as_str(),
-        });
-        if let Some(federation) = &runner.workload_identity_federation {
-            let mut object = json!({ "issuer": federation.issuer, "subject": federation.subject });
-            let clouds = [("gcp", &federation.gcp), ("aws", &federation.aws), ("azure", &federation.azure)];
-            for (name, cloud) in clouds {
-                if let Some(CloudIdentity { audience, token_path }) = cloud {
-                    object[name] = json!({ "audience": audience, "tokenPath": token_path });
-                }
-            }
-            spec["workloadIdentityFederation"] = object;
-        }
-        let object: Value = json!({
-            "apiVersion": "v1-preview", "kind": "meshBuildingBlockRunner", "metadata": metadata, "spec": spec,
-        });
-        serde_json::to_string_pretty(&object).unwrap_or_default()
+/// Puts what is to be registered over what is. Where nothing is, that is the body of a creation, as
+/// [`meshstack_client::Client`] sends it.
+fn over(object: &mut Value, uuid: Option<&str>, runner: &RunnerObject) {
+    // What meshStack adds for readers alone.
+    if let Some(fields) = object.as_object_mut() {
+        fields.shift_remove("_links");
+        fields.shift_remove("status");
     }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.shift_remove("lastSeen");
+    }
+    object["apiVersion"] = "v1-preview".into();
+    object["kind"] = "meshBuildingBlockRunner".into();
+    for part in ["metadata", "spec"] {
+        if !object[part].is_object() {
+            object[part] = json!({});
+        }
+    }
+    if let Some(uuid) = uuid {
+        object["metadata"]["uuid"] = uuid.into();
+    }
+    object["metadata"]["ownedByWorkspace"] = runner.owned_by_workspace.as_str().into();
+    let spec = &mut object["spec"];
+    spec["displayName"] = runner.display_name.as_str().into();
+    spec["publicKey"] = runner.public_key.as_str().into();
+    spec["implementationType"] = runner.implementation_type.as_str().into();
+    if let Some(federation) = &runner.workload_identity_federation {
+        spec["workloadIdentityFederation"] = trust(federation);
+    }
+}
+
+fn trust(federation: &WorkloadIdentityFederation) -> Value {
+    let mut object = json!({ "issuer": federation.issuer, "subject": federation.subject });
+    let clouds = [("gcp", &federation.gcp), ("aws", &federation.aws), ("azure", &federation.azure)];
+    for (name, cloud) in clouds {
+        if let Some(CloudIdentity { audience, token_path }) = cloud {
+            object[name] = json!({ "audience": audience, "tokenPath": token_path });
+        }
+    }
+    object
 }
 
 /// The certificate: named, or beside the current key, or in the controller's file, or the registered one.

@@ -20,6 +20,12 @@ pub(super) fn of_creation(error: &ApiError, runner: &RunnerObject) -> Refused {
             "There was no clear answer ({error}), so the runner may have been created or not. Look in meshStack before \
              you try again."
         ),
+        // A success that does not say what became of it.
+        Problem::BrokenAnswer { status: 200..300, .. } if !at_login(error) => format!(
+            "The answer was a success without the runner's UUID ({error}), so the runner may have been created. Look in \
+             meshStack before you try again; if it is there, give its UUID with --uuid. If it is not, `bb-runner doctor` \
+             tells what is in the way."
+        ),
         _ => return of_any(error, runner),
     };
     (text, Exit::Failure)
@@ -42,7 +48,7 @@ pub(super) fn of_update(error: &ApiError, uuid: &str, runner: &RunnerObject) -> 
 }
 
 fn of_any(error: &ApiError, runner: &RunnerObject) -> Refused {
-    let at_login = error.path.ends_with("/api/login");
+    let at_login = at_login(error);
     let text = match &error.problem {
         Problem::Unauthorised { status: 403, .. } if !at_login => format!(
             "The API key may not save building block runners of the workspace {:?} ({error}). Give it that permission \
@@ -68,4 +74,8 @@ fn of_any(error: &ApiError, runner: &RunnerObject) -> Refused {
         _ => format!("The runner was not registered ({error}). Correct that, and try again."),
     };
     (text, Exit::Failure)
+}
+
+fn at_login(error: &ApiError) -> bool {
+    error.path.ends_with("/api/login")
 }

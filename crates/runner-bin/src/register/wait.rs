@@ -6,10 +6,12 @@
 
 use std::time::Duration;
 
-use meshstack_client::{Certificate, Client, RunnerObject};
+use meshstack_client::{Certificate, RunnerObject};
+use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::args::WaitFor;
+use super::object::Object;
 use crate::runner_api::{Login, Reading, Registered, RunnerApi};
 use crate::say::say;
 use crate::{Exit, logging};
@@ -24,14 +26,7 @@ enum Seen {
     Never(String),
 }
 
-pub(super) async fn until(
-    state: WaitFor,
-    api: &RunnerApi,
-    client: &Client,
-    uuid: &str,
-    runner: &RunnerObject,
-    limit: Duration,
-) -> Exit {
+pub(super) async fn until(state: WaitFor, api: &RunnerApi, uuid: &str, object: &Object, limit: Duration) -> Exit {
     let what = match state {
         WaitFor::Registered => "meshStack has the registration",
         WaitFor::Active => "a runner has asked meshStack for work under it",
@@ -41,7 +36,7 @@ pub(super) async fn until(
     let mut first = None;
     let mut last = "nothing was answered";
     loop {
-        let look = look(state, api, client, uuid, runner, &mut first);
+        let look = look(state, api, uuid, object, &mut first);
         match timeout_at(deadline, look).await {
             Ok(Seen::Done(how)) => {
                 say!("{how}");
@@ -67,14 +62,7 @@ pub(super) async fn until(
     }
 }
 
-async fn look(
-    state: WaitFor,
-    api: &RunnerApi,
-    client: &Client,
-    uuid: &str,
-    runner: &RunnerObject,
-    first: &mut Option<String>,
-) -> Seen {
+async fn look(state: WaitFor, api: &RunnerApi, uuid: &str, object: &Object, first: &mut Option<String>) -> Seen {
     let login = match api.login().await {
         Ok((Login::Refused(_), _)) => return Seen::NotYet("the login is refused"),
         Ok((login, _)) => login,
@@ -82,7 +70,7 @@ async fn look(
     };
     match (api.read_runner(uuid, &login).await, state) {
         (Ok(Reading::Found(present)), WaitFor::Registered) => {
-            if same_key(&present, runner) {
+            if same_key(&present, &object.runner) {
                 Seen::Done("The registration is there, with this certificate.")
             } else {
                 Seen::NotYet("the registration still has another certificate")
@@ -99,7 +87,7 @@ async fn look(
             }
         }
         (Ok(Reading::NotFound | Reading::Refused(_)), WaitFor::Registered) => {
-            match client.update_runner(uuid, runner).await {
+            match api.update_runner(uuid, &again(object, uuid)).await {
                 Ok(()) => Seen::Done("The registration is there: it cannot be read, but was taken once more."),
                 Err(_) => Seen::NotYet("the registration can neither be read nor updated"),
             }
@@ -109,8 +97,15 @@ async fn look(
              (BUILDINGBLOCKRUNNER_LIST). Look at it in meshStack."
                 .to_owned(),
         ),
-        (Err(_), _) => Seen::NotYet("meshStack does not answer"),
+        (Ok(Reading::Unreadable(_)) | Err(_), _) => Seen::NotYet("meshStack does not answer"),
     }
+}
+
+/// The update that is sent once more: of a runner that was just created, with the UUID that it got.
+fn again(object: &Object, uuid: &str) -> Value {
+    let mut json = object.json.clone();
+    json["metadata"]["uuid"] = uuid.into();
+    json
 }
 
 fn same_key(present: &Registered, runner: &RunnerObject) -> bool {

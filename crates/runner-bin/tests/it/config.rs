@@ -46,6 +46,50 @@ fn fixtures(kind: &str) -> Vec<(String, String)> {
     files.iter().map(named).collect()
 }
 
+/// What `config check` says of these lines and variables.
+fn checked(lines: &str, variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let least = format!("runnerUuid: {UUID}\napi: {{url: 'http://localhost:1', clientId: i, clientSecret: s}}\n");
+    fs::write(folder.path().join("runner-config.yml"), least + lines).unwrap();
+    let mut command = bb_runner(folder.path());
+    let (code, _, err) = output(command.args(["config", "check"]).envs(variables.iter().copied()));
+    (code, err)
+}
+
+#[test]
+fn check_finds_what_would_end_the_start() {
+    assert_eq!(checked("", &[]), (Some(0), String::new()));
+    for (lines, variables, words) in [
+        ("", &[("BB_LOG_LEVEL", "loud")][..], &["BB_LOG_LEVEL", "error, warn, info"][..]),
+        ("", &[("BB_LOG_FORMAT", "xml")], &["BB_LOG_FORMAT", "text, json, auto"]),
+        ("", &[("VERSION", "1\u{7}2")], &["VERSION", "printable ASCII"]),
+        ("terraform: {mirrors: {terraform: mirror}}\n", &[], &["terraform.mirrors.terraform", "no address"]),
+        ("terraform: {mirrors: {terraform: 'ftp://mirror/a'}}\n", &[], &["https://"]),
+        (
+            "terraform: {mirrors: {opentofu: 'https://mirror/a?sig=hush'}}\n",
+            &[],
+            &["terraform.mirrors.opentofu", "`?`"],
+        ),
+        ("workingDir: \"/tmp/a\\0b\"\n", &[], &["workingDir", "NUL"]),
+        ("privateKeyFile: \"a\\0b\"\n", &[], &["privateKeyFile", "NUL"]),
+    ] {
+        let (code, err) = checked(lines, variables);
+        assert_eq!(code, Some(2), "{lines}{variables:?}: {err}");
+        for word in words {
+            assert!(err.contains(word), "{word:?} is not in {err}");
+        }
+    }
+}
+
+#[test]
+fn check_warns_of_files_that_are_named_and_missing() {
+    let (code, err) =
+        checked("", &[("CUSTOM_CA_CERTS_PATH", "/etc:/nowhere/ca"), ("SSH_KNOWN_HOSTS", "/nowhere/hosts")]);
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(err.matches("warning: ").count(), 2, "{err}");
+    assert!(err.contains("/nowhere/ca") && err.contains("/nowhere/hosts"), "{err}");
+}
+
 #[test]
 fn files_of_every_public_program_are_in_order_without_a_warning() {
     for (file, name) in fixtures("good") {

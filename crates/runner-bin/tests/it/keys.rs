@@ -211,9 +211,8 @@ fn rotate_writes_the_new_key_before_the_old_one_and_keeps_the_rest_of_the_file()
     fs::copy(fixture_path("crypto/previous.key.pem"), folder.path().join("previous.key.pem")).unwrap();
     let said = bb(folder.path(), &["keys", "rotate", "--write"], &[]);
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-    let new = folder.path().canonicalize().unwrap().join(new_key(&folder));
     let expected = before
-        .replace("privateKeyFile: current.key.pem", &format!("privateKeyFile: {}", new.display()))
+        .replace("privateKeyFile: current.key.pem", &format!("privateKeyFile: {}", new_key(&folder)))
         .replace("  - previous", "  - current.key.pem\n  - previous");
     assert_eq!(read(&folder, "runner-config.yml"), expected);
     for step in ["Restart every process", "Upload the new certificate", "Keep the old key", "enter each of those"] {
@@ -248,7 +247,7 @@ fn rotate_finds_the_current_key_wherever_it_is() {
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     let config = read(&folder, "runner-config.yml");
     assert!(config.contains("  privateKeyFiles:\n    - current.key.pem\n"), "{config}");
-    assert!(config.contains("  private-key-file: /"), "{config}");
+    assert!(config.contains("  private-key-file: runner-private-2"), "{config}");
 
     // In the default place.
     let folder = with_current("timeoutMins: 3\n");
@@ -256,10 +255,10 @@ fn rotate_finds_the_current_key_wherever_it_is() {
     let said = bb(folder.path(), &["keys", "rotate", "--write"], &[]);
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     let config = read(&folder, "runner-config.yml");
-    assert!(
-        config.starts_with("timeoutMins: 3\nprivateKeyFiles:\n  - runner-private.pem\nprivateKeyFile: /"),
-        "{config}"
-    );
+    let at = folder.path().canonicalize().unwrap();
+    let expected =
+        format!("timeoutMins: 3\nprivateKeyFiles:\n  - {0}/runner-private.pem\nprivateKeyFile: {0}/", at.display());
+    assert!(config.starts_with(&expected), "{config}");
 
     // In the file itself: a key file would put it out of use under its old name.
     let one_line = fixture("crypto/current.key.oneline.pem");
@@ -282,11 +281,7 @@ fn rotate_names_key_and_certificate_of_a_controller_anew() {
     let folder = with_current(file);
     let said = bb(folder.path(), &["keys", "rotate", "--write", "--key", "n.key", "--cert", "n.cert"], &[]);
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-    let at = folder.path().canonicalize().unwrap();
-    let expected = format!(
-        "# ours\nnamespace: n\ncrypto:\n  privateKeyFile: {0}/n.key # key\n  publicKeyFile: {0}/n.cert\nprivateKeyFiles:\n  - current.key.pem\n",
-        at.display()
-    );
+    let expected = "# ours\nnamespace: n\ncrypto:\n  privateKeyFile: n.key # key\n  publicKeyFile: n.cert\nprivateKeyFiles:\n  - current.key.pem\n";
     assert_eq!(read(&folder, "runner-config.yml"), expected);
 
     let inline =
@@ -307,6 +302,36 @@ fn rotate_cannot_write_what_a_variable_says_and_shows_it() {
     assert!(said.err.contains("set by variables"), "{}", said.err);
     assert!(said.out.contains("BB_PRIVATE_KEY_FILES=current.key.pem"), "{}", said.out);
     assert!(said.out.contains(&format!("RUNNER_PRIVATE_KEY_FILE={}", folder.path().canonicalize().unwrap().display())));
+}
+
+#[test]
+fn rotate_lists_no_key_twice_and_keeps_the_named_file_in_what_is_to_be_typed() {
+    let folder = with_current("");
+    let before = "privateKeyFile: current.key.pem\nprivateKeyFiles: \n  - current.key.pem\n";
+    fs::write(folder.path().join("my runner.yml"), before).unwrap();
+    let said = bb(folder.path(), &["keys", "rotate", "--config", "my runner.yml"], &[]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(said.out.matches("- current.key.pem").count(), 1, "{}", said.out);
+    assert!(said.out.contains("register --cert /") && said.out.contains(" --config 'my runner.yml'`"), "{}", said.out);
+    let write = ["--write", "--config", "my runner.yml", "--key", "new.pem", "--cert", "new.cert.pem"];
+    let said = bb(folder.path(), &[&["keys", "rotate"], &write[..]].concat(), &[]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert_eq!(read(&folder, "my runner.yml"), before.replacen("current.key.pem", "new.pem", 1));
+}
+
+#[test]
+fn a_configuration_that_is_missing_or_broken_is_said_before_its_keys_are() {
+    let folder = with_current("privateKeyFile: 'current\n");
+    for command in ["check", "rotate"] {
+        let said = bb(folder.path(), &["keys", command, "--config", "nope.yml"], &[]);
+        assert_eq!(said.code, 2, "{}", said.out);
+        assert!(said.err.contains("nope.yml") && !said.err.contains("There is no"), "{}", said.err);
+        let said = bb(folder.path(), &["keys", command], &[]);
+        assert_eq!(said.code, 2, "{}", said.out);
+        assert!(said.err.contains("runner-config.yml") && !said.err.contains("There is no"), "{}", said.err);
+    }
+    let said = bb(folder.path(), &["keys", "check", "--key", "current.key.pem"], &[]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
 }
 
 #[test]

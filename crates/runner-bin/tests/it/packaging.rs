@@ -55,6 +55,15 @@ async fn health_tells_what_the_runner_of_this_port_answers() {
     assert_eq!(typed(&["health"], &[("PORT", port)]), (Some(0), "200 OK\n".to_owned()));
     assert_eq!(typed(&["health"], &[("PORT", ""), ("SERVER_PORT", port)]), (Some(0), "200 OK\n".to_owned()));
     assert_eq!(typed(&["health", "--port", port], &[("PORT", "1")]), (Some(0), "200 OK\n".to_owned()));
+    // As the runner has it: Spring's name of the variable first, and the file last.
+    assert_eq!(typed(&["health"], &[("PORT", "1"), ("SERVER_PORT", port)]), (Some(0), "200 OK\n".to_owned()));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("runner.yml");
+    std::fs::write(&file, format!("server: {{port: {port}}}\nblockrunner: {{uuid: u, timeout: soon}}\n")).unwrap();
+    let file = file.to_str().unwrap();
+    assert_eq!(typed(&["health", "--config", file], &[("PORT", "")]), (Some(0), "200 OK\n".to_owned()));
+    assert_eq!(typed(&["health"], &[("PORT", ""), ("RUNNER_CONFIG_FILE", file)]), (Some(0), "200 OK\n".to_owned()));
+    assert_eq!(typed(&["health", "--config", file], &[("PORT", "1")]).0, Some(1));
 
     local.wait_until(&run, |run| run.registers == 1).await;
     daemon.signal(Signal::TERM);

@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use crate::keys::{Said, bb};
 use crate::support::{UUID, fixture, fixture_path, local};
 
-const NEW: [&str; 4] = ["--display-name", "Runner of ours", "--workspace", "platform-team"];
+pub(crate) const NEW: [&str; 4] = ["--display-name", "Runner of ours", "--workspace", "platform-team"];
 
 /// A folder with a configuration and the pair `current`.
-fn folder(config: &str) -> TempDir {
+pub(crate) fn folder(config: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("runner-config.yml"), config).unwrap();
     fs::copy(fixture_path("crypto/current.key.pem"), folder.path().join("runner-private.pem")).unwrap();
@@ -27,7 +27,7 @@ fn config(folder: &TempDir) -> String {
 }
 
 /// `bb-runner register` with the API key of `local` in variables.
-fn register(local: &LocalMeshStack, folder: &Path, arguments: &[&str]) -> Said {
+pub(crate) fn register(local: &LocalMeshStack, folder: &Path, arguments: &[&str]) -> Said {
     let (url, (id, secret)) = (local.url(), local.api_key());
     let variables =
         [("RUNNER_API_URL", url.as_str()), ("RUNNER_API_CLIENT_ID", &id), ("RUNNER_API_CLIENT_SECRET", &secret)];
@@ -35,12 +35,12 @@ fn register(local: &LocalMeshStack, folder: &Path, arguments: &[&str]) -> Said {
 }
 
 /// What was sent about runner objects, but for reading them.
-fn sent(local: &LocalMeshStack) -> Vec<Recorded> {
+pub(crate) fn sent(local: &LocalMeshStack) -> Vec<Recorded> {
     let all = local.requests().into_iter();
     all.filter(|request| request.operation == Operation::Runner && request.method != "GET").collect()
 }
 
-fn body(request: &Recorded) -> Value {
+pub(crate) fn body(request: &Recorded) -> Value {
     request.json().unwrap()
 }
 

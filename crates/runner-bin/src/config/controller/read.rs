@@ -37,7 +37,7 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<ControllerConfi
     let node_selector = pods::node_selector(reader);
     let implementations = pods::implementations(reader);
     Some(ControllerConfig {
-        version: reader.text(Setting::Version),
+        version: build::version(reader),
         strict_origins: reader.flag(Setting::StrictOrigins),
         polling_interval: polling_interval(reader),
         max_concurrent_jobs: usize::try_from(jobs).ok(),
