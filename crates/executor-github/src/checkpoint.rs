@@ -40,7 +40,7 @@ pub(crate) struct Checkpoint {
     #[serde(default)]
     pub(crate) run_id: Option<u64>,
     /// Its page.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::models::page")]
     pub(crate) url: Option<String>,
 }
 

@@ -38,27 +38,52 @@ pub(crate) enum Dispatch {
 
 impl Flow<'_> {
     /// Waits until this dispatch may be made: on hosts that do not name the run of a dispatch, those of one workflow and
-    /// ref are made one after another.
-    pub(crate) async fn take_turn<'l>(&mut self, lane: &'l Lane) -> Result<Option<MutexGuard<'l, ()>>, Stopped> {
-        if self.host.details() == Details::Given {
-            return Ok(None);
+    /// ref are made one after another, and none while the workflow run of an earlier one may still show up. `held`: the
+    /// turn, if it was taken before. It is not kept while others are waited for: they may need it themselves.
+    pub(crate) async fn take_turn<'l>(
+        &mut self,
+        lane: &'l Lane,
+        mut held: Option<MutexGuard<'l, ()>>,
+    ) -> Result<Option<MutexGuard<'l, ()>>, Stopped> {
+        loop {
+            let details = self.host.details();
+            // The first one has found out, perhaps.
+            if details == Details::Given {
+                return Ok(None);
+            }
+            let run = self.ctx().run().uuid();
+            if details == Details::Refused && lane.in_doubt_until(run).is_some() {
+                drop(held.take());
+                self.session.tell(
+                    "The workflow of another building block has not shown up at GitHub yet. The runner waits, so that \
+                     the two are not mixed up.",
+                );
+                self.ctx().or_stopped(lane.without_doubt(run)).await?;
+            } else if held.is_some() {
+                return Ok(held);
+            } else {
+                if details == Details::Refused && lane.turn.try_lock().is_err() {
+                    self.session.tell(
+                        "The same workflow is being started for another building block. The runner waits, so that the \
+                         two are not mixed up.",
+                    );
+                }
+                held = Some(self.ctx().or_stopped(lane.turn.lock()).await?);
+            }
         }
-        if self.host.details() == Details::Refused && lane.turn.try_lock().is_err() {
-            self.session.tell(
-                "The same workflow is being started for another building block. The runner waits, so that the two are \
-                 not mixed up.",
-            );
-        }
-        let turn = self.ctx().or_stopped(lane.turn.lock()).await?;
-        // The first one has found out, perhaps.
-        Ok((self.host.details() != Details::Given).then_some(turn))
     }
 
     /// Sends the dispatch. It is sent again only if it certainly was not carried out. While the request is under way, a
     /// stop has to wait: its answer is the only one that names the run.
-    pub(crate) async fn dispatch(&mut self, lane: &Lane, inputs: &Map<String, Value>) -> Result<Dispatch, Failure> {
+    /// `turn`: taken before it is sent, if it is needed.
+    pub(crate) async fn dispatch<'l>(
+        &mut self,
+        lane: &'l Lane,
+        turn: &mut Option<MutexGuard<'l, ()>>,
+        inputs: &Map<String, Value>,
+    ) -> Result<Dispatch, Failure> {
         loop {
-            self.wait_for_doubts(lane).await?;
+            *turn = self.take_turn(lane, turn.take()).await?;
             let ctx = self.ctx();
             let ready = ctx.or_stopped(self.session.ready()).await?;
             let token = ready.map_err(|trouble| self.could_not_start(trouble, inputs))?;
@@ -126,20 +151,5 @@ impl Flow<'_> {
     async fn not_sent(&mut self) -> Result<(), Failure> {
         self.checkpoint.phase = Phase::Waiting;
         self.note().await
-    }
-
-    /// While the workflow run of another dispatch may still show up, a new one could be taken for it.
-    async fn wait_for_doubts(&mut self, lane: &Lane) -> Result<(), Stopped> {
-        if self.host.details() != Details::Refused {
-            return Ok(());
-        }
-        while let Some(until) = lane.in_doubt_until(self.ctx().run().uuid()) {
-            self.session.tell(
-                "The workflow of another building block has not shown up at GitHub yet. The runner waits, so that the \
-                 two are not mixed up.",
-            );
-            self.ctx().or_stopped(tokio::time::sleep_until(until)).await?;
-        }
-        Ok(())
     }
 }

@@ -22,6 +22,9 @@ use crate::problem::{chain, refused_dispatch};
 use crate::session::{Session, Trouble};
 use crate::steps::TRIGGER;
 
+/// A dispatch may be under way for so many seconds before GitHub takes it.
+const UNDER_WAY: i64 = 60;
+
 /// One run, on its way to a workflow run.
 pub(crate) struct Flow<'a> {
     pub(crate) github: &'a Github,
@@ -79,8 +82,8 @@ impl<'a> Flow<'a> {
         let inputs = inputs::inputs(self.ctx().run(), self.definition.omit_run_object)?;
         self.note().await?;
         let lane = self.lane();
-        let turn = self.take_turn(&lane).await?;
-        let dispatch = self.dispatch(&lane, &inputs).await?;
+        let mut turn = None;
+        let dispatch = self.dispatch(&lane, &mut turn, &inputs).await?;
         self.session.be_patient();
         match dispatch {
             Dispatch::Named { id, url } => self.owns(id, url).await,
@@ -214,7 +217,12 @@ impl<'a> Flow<'a> {
                 }
             }
             let (base, run) = (&self.checkpoint.base, self.ctx().run().uuid());
-            let wanted = Wanted { run, branch: &self.checkpoint.branch, not_before: self.checkpoint.not_before };
+            let wanted = Wanted {
+                run,
+                branch: &self.checkpoint.branch,
+                not_before: self.checkpoint.not_before,
+                not_after: self.not_after(),
+            };
             let is_anothers = |id| self.github.owned.is_anothers(base, id, run);
             let (found, seen) = match choose(&page, &wanted, is_anothers) {
                 Choice::Named(run) => (Some(run), Vec::new()),
@@ -238,6 +246,12 @@ impl<'a> Flow<'a> {
             }
             last = seen;
         }
+    }
+
+    /// A workflow run that was created later than this is no longer one of our dispatch, in seconds of GitHub's clock.
+    fn not_after(&self) -> i64 {
+        let limit = self.github.settings.times.lookup_limit.as_secs();
+        self.checkpoint.not_before.saturating_add_unsigned(limit).saturating_add(UNDER_WAY)
     }
 
     /// The newest runs of the workflow. `None`: as before.

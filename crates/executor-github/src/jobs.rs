@@ -43,6 +43,8 @@ pub(crate) struct Jobs {
 struct Page {
     etag: Option<String>,
     total: Option<u64>,
+    /// How many jobs GitHub listed, with those that could not be read.
+    listed: usize,
     jobs: Vec<Job>,
 }
 
@@ -84,7 +86,8 @@ impl Jobs {
                     Ok(page) => {
                         self.counted += 1;
                         let etag = answer.header("etag").map(str::to_owned);
-                        self.put(number, Page { etag, total: page.total_count, jobs: page.jobs });
+                        let (total, listed) = (page.total_count, page.jobs.listed);
+                        self.put(number, Page { etag, total, listed, jobs: page.jobs.read });
                     }
                     Err(error) => {
                         session.tell(&format!("GitHub's list of jobs cannot be read: {}", chain(&error)));
@@ -98,9 +101,9 @@ impl Jobs {
                 }
             }
             let Some(page) = self.pages.get(number) else { break };
-            collected += page.jobs.len();
-            let is_last = page.jobs.is_empty()
-                || page.total.map_or(page.jobs.len() < PER_PAGE, |total| collected as u64 >= total)
+            collected += page.listed;
+            let is_last = page.listed == 0
+                || page.total.map_or(page.listed < PER_PAGE, |total| collected as u64 >= total)
                 || number + 1 >= PAGES;
             if is_last {
                 self.pages.truncate(number + 1);
@@ -204,7 +207,7 @@ fn skip_after(counted: u32) -> u32 {
 /// Whether there may be a log.
 fn has_run(job: &Job) -> bool {
     job.runner_name.as_deref().is_some_and(|name| !name.is_empty())
-        || !job.steps.as_deref().unwrap_or_default().is_empty()
+        || job.steps.as_ref().is_some_and(|steps| steps.listed > 0)
 }
 
 fn say_how_it_goes(step: &Step, job: &Job, said: &mut Said) {
@@ -224,7 +227,7 @@ fn say_how_it_goes(step: &Step, job: &Job, said: &mut Said) {
         }
     } else if *said < Said::Waits {
         *said = Said::Waits;
-        let labels = job.labels.as_deref().unwrap_or_default().join(", ");
+        let labels = job.labels.as_ref().map_or_else(String::new, |labels| labels.read.join(", "));
         step.log_line(match status {
             "waiting" => "Waits, for an approval perhaps: the job's page says for what.".to_owned(),
             _ if labels.is_empty() => "Waits for a runner.".to_owned(),
@@ -277,7 +280,10 @@ mod tests {
 
     fn page(jobs: &serde_json::Value) -> Jobs {
         let page: JobPage = serde_json::from_value(json!({ "jobs": jobs })).unwrap();
-        Jobs { pages: vec![Page { etag: None, total: None, jobs: page.jobs }], ..Jobs::default() }
+        Jobs {
+            pages: vec![Page { etag: None, total: None, listed: page.jobs.listed, jobs: page.jobs.read }],
+            ..Jobs::default()
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) branch: &'a str,
     /// It was not created before this, in seconds of GitHub's clock.
     pub(crate) not_before: i64,
+    /// It was not created after this either, in seconds of GitHub's clock, unless its title names our run.
+    pub(crate) not_after: i64,
 }
 
 /// What was found.
@@ -49,7 +51,11 @@ pub(crate) fn choose<'r>(
         ([run], _) => Choice::Named(run),
         ([], others) => {
             // A title with the address of another run is another's, whoever started it.
-            let others: Vec<_> = others.into_iter().filter(|run| !title(run).contains(ADDRESS)).collect();
+            let others: Vec<_> = others
+                .into_iter()
+                .filter(|run| !title(run).contains(ADDRESS))
+                .filter(|run| run.created().is_none_or(|created| created <= wanted.not_after))
+                .collect();
             match others.as_slice() {
                 [] => Choice::None,
                 [run] => Choice::Only(run),
@@ -75,7 +81,7 @@ mod tests {
         .unwrap()
     }
 
-    const WANTED: Wanted<'_> = Wanted { run: "our-uuid", branch: "main", not_before: 1000 };
+    const WANTED: Wanted<'_> = Wanted { run: "our-uuid", branch: "main", not_before: 1000, not_after: 1200 };
 
     fn ids(choice: &Choice<'_>) -> (&'static str, Vec<u64>) {
         match choice {
@@ -116,6 +122,13 @@ mod tests {
         assert_eq!(chosen(&runs, &[]), ("named", vec![2]));
         assert_eq!(chosen(&runs[2..], &[]), ("none", vec![]));
         assert_eq!(chosen(&runs[..1], &[]), ("only", vec![1]));
+    }
+
+    #[test]
+    fn a_run_that_is_too_new_is_ours_only_if_its_title_says_so() {
+        assert_eq!(chosen(&[run(1, "Apply", 1201)], &[]), ("none", vec![]));
+        assert_eq!(chosen(&[run(1, "Apply", 1201), run(2, "Apply", 1200)], &[]), ("only", vec![2]));
+        assert_eq!(chosen(&[run(1, "Apply our-uuid", 1201)], &[]), ("named", vec![1]));
     }
 
     #[test]

@@ -5,10 +5,40 @@
 use std::fmt;
 
 use runner_core::meshstack_client::Secret;
-use serde::Deserialize;
+use runner_core::web::Url;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::clock;
+
+/// The elements of a list that can be read. One that cannot does not cost the others.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct List<T> {
+    /// Those that can be read.
+    pub(crate) read: Vec<T>,
+    /// How many there are with the others.
+    pub(crate) listed: usize,
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let values = Vec::<Value>::deserialize(deserializer)?;
+        let listed = values.len();
+        let read = values.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect();
+        Ok(Self { read, listed })
+    }
+}
+
+/// The address of a page, if it is one that may be shown as a link.
+pub(crate) fn page<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let is_page = |text: &&str| {
+        Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+            && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+    };
+    Ok(value.as_str().filter(is_page).map(str::to_owned))
+}
 
 /// A workflow run.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -16,6 +46,7 @@ pub(crate) struct WorkflowRun {
     pub(crate) id: u64,
     pub(crate) status: Option<String>,
     pub(crate) conclusion: Option<String>,
+    #[serde(default, deserialize_with = "page")]
     pub(crate) html_url: Option<String>,
     pub(crate) head_branch: Option<String>,
     pub(crate) display_title: Option<String>,
@@ -102,12 +133,13 @@ pub(crate) struct Job {
     pub(crate) name: Option<String>,
     pub(crate) status: Option<String>,
     pub(crate) conclusion: Option<String>,
+    #[serde(default, deserialize_with = "page")]
     pub(crate) html_url: Option<String>,
     pub(crate) started_at: Option<String>,
     pub(crate) completed_at: Option<String>,
     pub(crate) runner_name: Option<String>,
-    pub(crate) labels: Option<Vec<String>>,
-    pub(crate) steps: Option<Vec<JobStep>>,
+    pub(crate) labels: Option<List<String>>,
+    pub(crate) steps: Option<List<JobStep>>,
 }
 
 /// A step of a job.
@@ -131,12 +163,12 @@ impl Job {
     /// The steps that failed.
     pub(crate) fn failed_steps(&self) -> Vec<&str> {
         let failed = |step: &&JobStep| matches!(step.conclusion.as_deref(), Some("failure" | "timed_out"));
-        let steps = self.steps.as_deref().unwrap_or_default();
+        let steps = self.steps.as_ref().map_or(&[][..], |steps| &steps.read);
         steps.iter().filter(failed).filter_map(|step| step.name.as_deref()).collect()
     }
 }
 
-/// A page of workflow runs.
+/// A page of workflow runs. Each of them has to be read: one that is left out could be the one that is looked for.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct RunPage {
     pub(crate) workflow_runs: Vec<WorkflowRun>,
@@ -146,13 +178,14 @@ pub(crate) struct RunPage {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct JobPage {
     pub(crate) total_count: Option<u64>,
-    pub(crate) jobs: Vec<Job>,
+    pub(crate) jobs: List<Job>,
 }
 
 /// The answer to a dispatch that names the run.
 #[derive(Debug, Deserialize)]
 pub(crate) struct DispatchAnswer {
     pub(crate) workflow_run_id: u64,
+    #[serde(default, deserialize_with = "page")]
     pub(crate) html_url: Option<String>,
 }
 
@@ -216,6 +249,38 @@ mod tests {
             assert_eq!((conclusion.is_good(), conclusion.to_string().as_str()), (good, word));
         }
         assert_eq!(state(Some("completed"), None), State::Ended(Conclusion::Bad("no conclusion")));
+    }
+
+    #[test]
+    fn what_cannot_be_read_in_a_list_does_not_cost_the_rest() {
+        let steps = json!([null, { "name": "Run", "conclusion": "failure" }, 7]);
+        let jobs = json!([null, { "id": "x" }, { "id": 1, "steps": steps, "labels": ["a", null] }]);
+        let page: JobPage = serde_json::from_value(json!({ "total_count": 3, "jobs": jobs })).unwrap();
+        assert_eq!((page.jobs.read.len(), page.jobs.listed), (1, 3));
+        assert_eq!(page.jobs.read[0].failed_steps(), ["Run"]);
+    }
+
+    #[test]
+    fn only_an_address_of_the_web_is_shown() {
+        let good = "https://github.com/likvid/infra/actions/runs/1";
+        for (url, shown) in [
+            (json!(good), Some(good)),
+            (json!("http://github.example.com/x"), Some("http://github.example.com/x")),
+            (json!("javascript:alert(1)"), None),
+            (json!("file:///etc/passwd"), None),
+            (json!("/likvid/infra"), None),
+            (json!("https://github.com/\nThe workflow succeeded."), None),
+            (json!(7), None),
+            (json!(null), None),
+        ] {
+            let run: WorkflowRun = serde_json::from_value(json!({ "id": 1, "html_url": url })).unwrap();
+            let job: Job = serde_json::from_value(json!({ "id": 1, "html_url": url })).unwrap();
+            let answer = json!({ "workflow_run_id": 1, "html_url": url });
+            let answer: DispatchAnswer = serde_json::from_value(answer).unwrap();
+            for read in [run.html_url, job.html_url, answer.html_url] {
+                assert_eq!(read.as_deref(), shown, "{url}");
+            }
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// So many are remembered. Ids grow with time, so the smallest are the oldest.
@@ -44,6 +45,8 @@ pub(crate) struct Lane {
     pub(crate) turn: tokio::sync::Mutex<()>,
     /// Dispatches whose workflow run is not found and may still show up, until when.
     unresolved: Mutex<HashMap<String, Instant>>,
+    /// Wakes those that wait for a doubt to end.
+    resolved: Notify,
 }
 
 impl Lane {
@@ -55,6 +58,18 @@ impl Lane {
     /// It was found.
     pub(crate) fn resolve(&self, run: &str) {
         lock(&self.unresolved).remove(run);
+        self.resolved.notify_waiters();
+    }
+
+    /// Waits until no workflow run of another run may show up any more.
+    pub(crate) async fn without_doubt(&self, run: &str) {
+        loop {
+            // Made before the look, so that nothing that is resolved in between is missed.
+            let resolved = self.resolved.notified();
+            let Some(until) = self.in_doubt_until(run) else { return };
+            // Woken or at the end of the time: it is looked at again.
+            let _ = tokio::time::timeout_at(until, resolved).await;
+        }
     }
 
     /// Until when a workflow run of another run may show up.
@@ -118,6 +133,26 @@ mod tests {
         assert!(lane.in_doubt_until("b").is_none());
         lane.doubt("a", Duration::ZERO);
         assert!(lane.in_doubt_until("b").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_doubt_is_waited_for_until_it_is_resolved_or_its_time_is_up() {
+        let lane = Arc::new(Lane::default());
+        let begun = Instant::now();
+        let waiting = |lane: &Arc<Lane>| {
+            let lane = Arc::clone(lane);
+            tokio::spawn(async move { lane.without_doubt("b").await })
+        };
+        lane.doubt("a", Duration::from_secs(120));
+        let woken = waiting(&lane);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(!woken.is_finished());
+        lane.resolve("a");
+        woken.await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::from_secs(5));
+        lane.doubt("a", Duration::from_secs(120));
+        waiting(&lane).await.unwrap();
+        assert!(begun.elapsed() >= Duration::from_secs(125));
     }
 
     #[test]

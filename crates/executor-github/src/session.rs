@@ -170,10 +170,8 @@ impl<'a> Session<'a> {
         if answer.status.as_u16() != 401 {
             self.refused = None;
         }
-        if answer.status.as_u16() < 400 {
-            self.installation.pause.over();
-            self.limited_since = None;
-        }
+        self.installation.pause.over();
+        self.limited_since = None;
         Ok(Sent::Answer(Box::new(answer)))
     }
 
@@ -189,7 +187,9 @@ impl<'a> Session<'a> {
         self.refused = None;
     }
 
-    fn note(&self, limit: Limit) {
+    /// The time that limits are waited for counts from here, however short the wait.
+    fn note(&mut self, limit: Limit) {
+        self.limited_since.get_or_insert_with(Instant::now);
         self.installation.pause.note(limit, self.github.settings.times.secondary_limit);
     }
 

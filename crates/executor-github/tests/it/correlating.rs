@@ -102,11 +102,13 @@ async fn a_host_that_passes_over_the_question_is_looked_up_at_without_a_second_d
 }
 
 #[tokio::test]
-async fn runs_of_before_on_other_branches_and_of_other_workflows_are_not_taken() {
+async fn runs_of_before_of_much_later_on_other_branches_and_of_other_workflows_are_not_taken() {
     let (world, view) = looked_up(|world| {
         world.github.workflow("other.yml", Workflow::new(|_| Script::ending("failure")));
         let mut state = world.github.state();
         state.ahead = -60;
+        state.start("apply.yml", "main", json!({}));
+        state.ahead = 600;
         state.start("apply.yml", "main", json!({}));
         state.ahead = 0;
         state.start("apply.yml", "v1", json!({}));

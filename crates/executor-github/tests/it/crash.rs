@@ -1,8 +1,8 @@
 //! The runner dies, at any moment: the workflow is started once, and its end is told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use meshstack_local::RunView;
+use meshstack_local::{Effect, RunView};
 use serde_json::{Value, json};
 
 use crate::fake::{Details, Fault, Script, Workflow};
@@ -175,4 +175,35 @@ async fn after_a_restart_nothing_is_started_while_the_workflow_of_a_lost_dispatc
     assert_eq!(view.status, "FAILED");
     assert!(message(&view, "gh-trigger").contains("may have been started"), "{}", brief(&view));
     assert_eq!(world.github.runs().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restart_a_new_run_waits_only_until_the_workflow_of_the_earlier_one_is_found() {
+    let mut world = World::new().await;
+    world.settings.times.lookup_limit = Duration::from_secs(60);
+    world.github.state().details = Details::Refused(422);
+    world.github.state().hide = u32::MAX;
+    let mut runs = vec![world.order(&json!({})).await];
+    let process = Process::start(&world.site(), &world.settings);
+    world.github.asked("list_workflow_runs", 1).await;
+    process.kill();
+    {
+        let mut state = world.github.state();
+        state.hide = 0;
+        state.runs.values_mut().for_each(|run| run.hidden = 0);
+    }
+    for _ in 0..3 {
+        runs.push(world.order(&json!({})).await);
+    }
+    // The new ones come first to where they wait.
+    world.mesh.fault(meshstack_local::Fault::any(Effect::Delay(Duration::from_secs(2))).containing(&runs[0]));
+    let begun = Instant::now();
+    let process = Process::start(&world.site(), &world.settings);
+    for run in &runs {
+        let view = world.end_of(run).await;
+        assert_eq!(view.status, "SUCCEEDED", "{}", brief(&view));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(50), "{:?}", begun.elapsed());
+    process.kill();
+    assert_eq!(world.github.runs().len(), 4);
 }

@@ -103,6 +103,26 @@ async fn a_limit_that_lasts_too_long_fails_the_run_before_anything_is_started() 
     assert!(world.github.runs().is_empty());
 }
 
+#[tokio::test]
+async fn a_limit_that_asks_for_no_wait_again_and_again_is_neither_hammered_at_nor_waited_for_forever() {
+    let now = Reply::error(403, "slow down").header("retry-after", "0");
+    let past = Reply::error(403, "slow down").header("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT");
+    let renewed = Reply::error(403, "used up").header("x-ratelimit-remaining", "0").header("x-ratelimit-reset", "1");
+    for limit in [now, past, renewed] {
+        let mut world = World::new().await;
+        world.settings.times.limit_patience = Duration::from_secs(4);
+        world.github.faults("dispatch", 0, u32::MAX, Fault::Answer(limit));
+        let view = world.carry_out(&json!({})).await;
+        assert_eq!(view.status, "FAILED", "{}", brief(&view));
+        let end = message(&view, "gh-trigger");
+        assert!(end.contains("stayed used up for too long, so nothing was started"), "{end}");
+        assert_eq!(world.github.seen("dispatch").len(), 3, "after a second, after two more, and then no more");
+        let said = log(&view, "gh-trigger");
+        assert_eq!(said.matches("The runner goes on at").count(), 1, "{said}");
+        assert_eq!(said.matches("again and again").count(), 2, "as it waits, and as the cause in the end: {said}");
+    }
+}
+
 /// The acceptance figure: so many requests that count, for a run that is followed for ten minutes.
 const MOST: usize = 15;
 
