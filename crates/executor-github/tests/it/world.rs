@@ -41,7 +41,7 @@ pub(crate) fn fast() -> GithubSettings {
             watch: ms(4),
             slowest_watch: ms(8),
             lookup: ms(5),
-            lookup_limit: ms(1500),
+            lookup_limit: Duration::from_secs(30),
             retry: ms(2),
             slowest_retry: ms(20),
             patience: Duration::from_secs(10),
