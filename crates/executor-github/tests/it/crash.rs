@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use executor_github::GithubSettings;
 use meshstack_local::{Effect, RunView};
 use serde_json::{Value, json};
 
@@ -87,15 +88,18 @@ async fn restarted(world: &World, fields: &Value, between: impl FnOnce(&World)) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_time_limit_counts_over_a_restart_but_a_last_look_is_taken() {
-    let mut world = World::new().await;
-    world.settings.pipeline_timeout = Duration::from_secs(1);
+    let world = World::new().await;
     world.script(Script::endless());
-    let ended_meanwhile = |world: &World| {
-        std::thread::sleep(Duration::from_secs(1));
-        let mut state = world.github.state();
-        state.runs.values_mut().for_each(|run| run.script = Script::new().end("success", vec![]));
-    };
-    let view = restarted(&world, &json!({}), ended_meanwhile).await;
+    let run = world.order(&json!({})).await;
+    let process = Process::start(&world.site(), &world.settings);
+    world.github.asked("get_run", 2).await;
+    process.kill();
+    world.github.state().runs.values_mut().for_each(|run| run.script = Script::new().end("success", vec![]));
+    // Long passed, whenever the workflow was started.
+    let limited = GithubSettings { pipeline_timeout: Duration::ZERO, ..world.settings.clone() };
+    let process = Process::start(&world.site(), &limited);
+    let view = world.end_of(&run).await;
+    process.kill();
     assert_eq!(view.status, "SUCCEEDED", "the limit has passed, but so has the workflow: {}", brief(&view));
     assert_eq!(world.github.seen("dispatch").len(), 1);
 }
