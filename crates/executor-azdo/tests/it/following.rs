@@ -372,12 +372,12 @@ async fn a_run_that_was_deleted_ends_ours() {
 #[tokio::test]
 async fn the_limit_ends_the_run_and_leaves_the_pipeline_alone() {
     let world = World::with(pipeline(vec![Moment::running(approval(1, "Production"))])).await;
-    let settings = AzdoSettings { pipeline_timeout: Duration::from_secs(2), ..quick() };
+    let settings = AzdoSettings { pipeline_timeout: Duration::from_secs(6), ..quick() };
     let ended = world.carry_out(world.order(|_| {}), settings).await;
     assert_eq!(ended.status, "FAILED");
     let message = message(&ended, TRIGGER);
     for part in [
-        "still running after 2 seconds",
+        "still running after 6 seconds",
         "may still be running",
         "buildId=",
         "waits for approval of stage \"Production\"",

@@ -220,13 +220,13 @@ async fn a_job_list_that_lags_behind_is_looked_at_again() {
 #[tokio::test]
 async fn a_workflow_that_takes_too_long_fails_the_run_and_is_left_alone() {
     let mut world = World::new().await;
-    world.settings.pipeline_timeout = std::time::Duration::from_secs(4);
+    world.settings.pipeline_timeout = std::time::Duration::from_secs(8);
     world.script(Script::endless());
     let view = world.carry_out(&json!({})).await;
     let run = &world.github.runs()[0];
     assert_eq!(view.status, "FAILED");
     let end = message(&view, "gh-trigger");
-    assert!(end.contains("did not end within 4 s") && end.ends_with(&world.github.state().page(run.id)), "{end}");
+    assert!(end.contains("did not end within 8 s") && end.ends_with(&world.github.state().page(run.id)), "{end}");
     assert!(run.cancels.is_empty());
     let job = step(&view, &format!("gh-workflow-job-{}001", run.id));
     assert_eq!(job.status, "FAILED", "no step is left open");
