@@ -73,19 +73,6 @@ async fn a_kill_at_any_request_does_so_where_github_does_not_name_the_run() {
     survives_a_kill_at_every_request(Details::Refused(422)).await;
 }
 
-/// Starts a run, kills the runner once the workflow was looked at, and starts another.
-async fn restarted(world: &World, fields: &Value, between: impl FnOnce(&World)) -> RunView {
-    let run = world.order(fields).await;
-    let process = Process::start(&world.site(), &world.settings);
-    world.github.asked("get_run", 2).await;
-    process.kill();
-    between(world);
-    let process = Process::start(&world.site(), &world.settings);
-    let view = world.end_of(&run).await;
-    process.kill();
-    view
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_time_limit_counts_over_a_restart_but_a_last_look_is_taken() {
     let world = World::new().await;
