@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use executor_github::GithubSettings;
 use meshstack_local::{Effect, RunView};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::fake::{Details, Fault, Script, Workflow};
 use crate::world::{Process, World, brief, log, message, step};
