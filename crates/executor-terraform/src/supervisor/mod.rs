@@ -11,7 +11,7 @@
 //!
 //! | who | says | when |
 //! | --- | --- | --- |
-//! | runner | an [`Order`] | when all of the command before is gone |
+//! | runner | an `Order` | when all of the command before is gone |
 //! | supervisor | `started <pid>` or `failed <errno>` | once per order |
 //! | supervisor | `exited <code> [left]` or `signalled <signal> [left]` | once per start; `left`: processes live on |
 //! | runner | end of file | stop, or: the runner is gone |
